@@ -1,0 +1,41 @@
+# One static library a folder. DEPENDS is the folder's allowed list of our own folders: a folder whose
+# headers it does not link cannot be included (tools/check_layers.py holds the same rule for the text).
+
+add_library(espalier_options INTERFACE)
+target_compile_features(espalier_options INTERFACE cxx_std_20)
+# Contracting a*b+c into one rounding would make results depend on the ISA.
+target_compile_options(espalier_options INTERFACE -Wall -Wextra -Werror -ffp-contract=off
+                       -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+if(ESPALIER_SANITIZE)
+  target_compile_options(espalier_options INTERFACE -fsanitize=${ESPALIER_SANITIZE}
+                         -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(espalier_options INTERFACE -fsanitize=${ESPALIER_SANITIZE})
+endif()
+
+# espalier_library(<folder> SOURCES <files> [DEPENDS <folders>] [PRIVATE_LIBRARIES <targets>])
+function(espalier_library folder)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE_LIBRARIES" ${ARGN})
+  add_library(espalier_${folder} STATIC ${ARG_SOURCES})
+  add_library(Espalier::${folder} ALIAS espalier_${folder})
+  set_target_properties(espalier_${folder} PROPERTIES EXPORT_NAME ${folder}
+                        POSITION_INDEPENDENT_CODE ON)
+  target_include_directories(espalier_${folder} PUBLIC
+    $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_include_directories(espalier_${folder} PRIVATE ${CMAKE_SOURCE_DIR}/src)
+  target_compile_features(espalier_${folder} PUBLIC cxx_std_20)
+  list(TRANSFORM ARG_DEPENDS PREPEND espalier_)
+  target_link_libraries(espalier_${folder} PUBLIC ${ARG_DEPENDS}
+                        PRIVATE $<BUILD_INTERFACE:espalier_options> ${ARG_PRIVATE_LIBRARIES})
+  set_property(GLOBAL APPEND PROPERTY ESPALIER_LIBRARIES espalier_${folder})
+endfunction()
+
+# espalier_test(<folder> SOURCES <files> [LIBRARIES <targets>]): one test program a folder.
+function(espalier_test folder)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES" ${ARGN})
+  add_executable(${folder}_test ${ARG_SOURCES})
+  target_include_directories(${folder}_test PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/src)
+  target_link_libraries(${folder}_test PRIVATE ${ARG_LIBRARIES} espalier_options fmt::fmt
+                        GTest::gtest_main)
+  gtest_discover_tests(${folder}_test TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 120
+                       PROPERTIES LABELS ${folder})
+endfunction()

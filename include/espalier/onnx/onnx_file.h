@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "espalier/graph/graph.h"
+#include "espalier/io/atomic_file.h"
+
+namespace espalier {
+
+/// The parsed file behind a Graph, opaque: what Espalier does not understand stays in here and goes
+/// back out unchanged.
+class OnnxSource;
+
+struct OnnxModel {
+  Graph graph;
+  std::shared_ptr<const OnnxSource> source;
+  std::vector<std::filesystem::path> external_files;  ///< Data files read beside the model.
+};
+
+/// Reads an ONNX model of any IR version from 3 and any opset, with external data.
+///
+/// Bytes of initializers and Constant nodes are checked against dims and type. External data must lie
+/// inside the model's folder (after resolving links).
+/// @throws Error  kBadFile (not ONNX, truncated, no opset, IR version 1 or 2, a tensor whose size does
+///                not fit, a path that leaves the folder), with the tensor's or node's name.
+/// @cost   Memory: about the size of the file and its external data; tensors share the parsed bytes.
+OnnxModel ReadOnnx(const std::filesystem::path& path);
+
+/// Writes the source file back with the graph's modified constants, whole or not at all.
+///
+/// A constant keeps the field that its bytes came in (raw_data, float_data, int32_data, external
+/// data, value_float, value_floats). Models that use external data, or that would pass protobuf's
+/// limit of 2 GB, are written with all tensors of 1 KB and more in one file `<name>.data` beside the output.
+/// @throws Error  kWriteFailed; kInvalidArgument if an output exists and `overwrite` is kNo;
+///                kInternal if the graph no longer has the constants of its source.
+void WriteOnnx(const OnnxModel& model, const std::filesystem::path& path, Overwrite overwrite);
+
+/// Same as ReadOnnx from memory, without external data: for tests and fuzzers.
+OnnxModel ReadOnnxFromBytes(std::span<const std::byte> bytes);
+
+}  // namespace espalier
