@@ -30,10 +30,10 @@ enum class DType : std::uint8_t {
   kFloat8E5M2,
   kFloat8E5M2Fnuz,
   kFloat8E8M0,
-  kInt4,      ///< Two elements a byte.
-  kUint4,     ///< Two elements a byte.
-  kFloat4,    ///< Two elements a byte.
-  kString,    ///< No fixed size.
+  kInt4,    ///< Two elements a byte.
+  kUint4,   ///< Two elements a byte.
+  kFloat4,  ///< Two elements a byte.
+  kString,  ///< No fixed size.
 };
 
 /// Lower-case name, as in tables and error texts: "float32", "bfloat16", "int8", ...

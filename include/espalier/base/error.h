@@ -44,9 +44,10 @@ namespace internal {
 }  // namespace espalier
 
 /// For our own invariants, on in every build: throws Error(kInternal) with the condition's text.
-#define ESPALIER_CHECK(condition)   \
-  ((condition) ? static_cast<void>(0) \
-               : ::espalier::internal::CheckFailed(#condition, __builtin_FILE(), __builtin_LINE()))
+#define ESPALIER_CHECK(condition) \
+  ((condition)                    \
+       ? static_cast<void>(0)     \
+       : ::espalier::internal::CheckFailed(#condition, __builtin_FILE(), __builtin_LINE()))
 
 /// The same inside kernels, where release builds may not pay for it.
 #ifdef NDEBUG
