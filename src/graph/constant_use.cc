@@ -1,0 +1,292 @@
+#include "graph/constant_use.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+#include "espalier/base/error.h"
+
+namespace espalier {
+namespace {
+
+constexpr std::int64_t kMostRank = 64;
+
+bool IsOneOf(const std::string& text, std::initializer_list<std::string_view> list) {
+  return std::ranges::find(list, text) != list.end();
+}
+
+bool IsStandard(const Node& node) { return node.domain.empty(); }
+
+// Reads the shape only, never the elements.
+bool ReadsShapeOnly(const Node& node) {
+  return IsStandard(node) && IsOneOf(node.op_type, {"Shape", "Size"});
+}
+
+std::optional<Dims> NormalizedAxes(Dims axes, std::int64_t rank) {
+  for (std::int64_t& axis : axes) {
+    if (axis < 0) axis += rank;
+    if (axis < 0 || axis >= rank) return std::nullopt;
+  }
+  std::ranges::sort(axes);
+  if (std::ranges::adjacent_find(axes) != axes.end()) return std::nullopt;
+  return axes;
+}
+
+std::optional<Dims> SqueezedDims(const Dims& dims, const std::optional<Dims>& axes) {
+  Dims out;
+  const auto rank = static_cast<std::int64_t>(dims.size());
+  const auto normal = axes ? NormalizedAxes(*axes, rank) : std::optional<Dims>();
+  if (axes && !normal) return std::nullopt;
+  for (std::int64_t i = 0; i < rank; ++i) {
+    const bool drop = normal ? std::ranges::binary_search(*normal, i) : dims[i] == 1;
+    if (!drop) {
+      out.push_back(dims[i]);
+    } else if (dims[i] != 1) {
+      return std::nullopt;
+    }
+  }
+  return out;
+}
+
+std::optional<Dims> UnsqueezedDims(const Dims& dims, const Dims& axes) {
+  const auto rank = static_cast<std::int64_t>(dims.size() + axes.size());
+  const auto normal = NormalizedAxes(axes, rank);
+  if (!normal) return std::nullopt;
+  Dims out;
+  std::size_t next = 0;
+  for (std::int64_t i = 0; i < rank; ++i) {
+    out.push_back(std::ranges::binary_search(*normal, i) ? 1 : dims[next++]);
+  }
+  return out;
+}
+
+// ONNX Reshape: 0 copies the input's dimension (unless allowzero), -1 takes what is left.
+std::optional<Dims> ReshapeTarget(const Dims& dims, Dims target, bool allow_zero) {
+  std::int64_t known = 1;
+  std::int64_t* inferred = nullptr;
+  for (std::size_t i = 0; i < target.size(); ++i) {
+    if (target[i] == 0 && !allow_zero) {
+      if (i >= dims.size()) return std::nullopt;
+      target[i] = dims[i];
+    }
+    if (target[i] == -1 && inferred == nullptr) {
+      inferred = &target[i];
+    } else if (target[i] <= 0 || __builtin_mul_overflow(known, target[i], &known)) {
+      return std::nullopt;
+    }
+  }
+  if (inferred != nullptr) *inferred = ElementCount(dims) / known;
+  return target;
+}
+
+}  // namespace
+
+StridedArray ContiguousArray(const Dims& dims) {
+  StridedArray array{dims, Dims(dims.size())};
+  std::int64_t stride = 1;
+  for (std::size_t i = dims.size(); i-- > 0;) {
+    array.strides[i] = stride;
+    stride *= dims[i];
+  }
+  return array;
+}
+
+std::optional<StridedArray> Transposed(const StridedArray& array, const Dims& order) {
+  Dims sorted = order;
+  std::ranges::sort(sorted);
+  Dims identity(array.dims.size());
+  std::iota(identity.begin(), identity.end(), 0);
+  if (sorted != identity) return std::nullopt;
+  StridedArray out;
+  for (const std::int64_t axis : order) {
+    out.dims.push_back(array.dims[axis]);
+    out.strides.push_back(array.strides[axis]);
+  }
+  return out;
+}
+
+std::optional<StridedArray> Reshaped(const StridedArray& array, const Dims& dims) {
+  if (ElementCount(array.dims) != ElementCount(dims)) return std::nullopt;
+  // Axes that are neighbours in memory merge into one; then each merged axis splits into new ones.
+  std::vector<Axis> merged;
+  for (std::size_t i = 0; i < array.dims.size(); ++i) {
+    if (array.dims[i] == 1) continue;
+    const Axis axis{array.dims[i], array.strides[i]};
+    if (!merged.empty() && merged.back().stride == axis.size * axis.stride) {
+      merged.back() = {merged.back().size * axis.size, axis.stride};
+    } else {
+      merged.push_back(axis);
+    }
+  }
+  StridedArray out{dims, Dims(dims.size())};
+  for (std::size_t i = dims.size(); i-- > 0;) {
+    while (!merged.empty() && merged.back().size == 1) merged.pop_back();
+    if (dims[i] == 1) {
+      out.strides[i] = 0;
+    } else if (merged.empty() || merged.back().size % dims[i] != 0) {
+      return std::nullopt;
+    } else {
+      out.strides[i] = merged.back().stride;
+      merged.back() = {merged.back().size / dims[i], merged.back().stride * dims[i]};
+    }
+  }
+  return out;
+}
+
+ConstantUses::ConstantUses(const Graph& graph)
+    : graph_(graph),
+      constants_(graph),
+      defined_(graph.scopes.size()),
+      readers_(graph.scopes.size()) {
+  for (const Constant& constant : graph.constants) defined_[constant.scope][constant.name] = true;
+  for (std::size_t s = 0; s < graph.scopes.size(); ++s) {
+    const Scope& scope = graph.scopes[s];
+    for (const ValueInfo& input : scope.inputs) defined_[s][input.name] = true;
+    for (const Node& node : scope.nodes) {
+      for (const std::string& output : node.outputs) defined_[s][output] = true;
+    }
+  }
+  for (std::size_t s = 0; s < graph.scopes.size(); ++s) {
+    const int scope = static_cast<int>(s);
+    for (const Node& node : graph.scopes[s].nodes) {
+      for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+        AddReader(node.inputs[i], {scope, &node, static_cast<int>(i)});
+      }
+    }
+    for (const ValueInfo& output : graph.scopes[s].outputs) {
+      AddReader(output.name, {scope, nullptr, 0});
+    }
+    if (graph.scopes[s].parent < 0) Number(scope);
+  }
+}
+
+void ConstantUses::Number(int scope) {
+  for (const Node& node : graph_.scopes[scope].nodes) {
+    order_.emplace(&node, static_cast<int>(order_.size()));
+    for (const auto& [attribute, subgraph] : node.subgraphs) Number(subgraph);
+  }
+}
+
+int ConstantUses::OrderOf(const Node* node) const {
+  const auto it = order_.find(node);
+  return it == order_.end() ? static_cast<int>(order_.size()) : it->second;
+}
+
+void ConstantUses::AddReader(const std::string& value, const Reader& reader) {
+  if (value.empty()) return;
+  for (int s = reader.scope; s >= 0; s = graph_.scopes[s].parent) {
+    if (!defined_[s].contains(value)) continue;
+    readers_[s][value].push_back(reader);
+    return;
+  }
+}
+
+std::vector<ConstantUse> ConstantUses::Of(int index) const {
+  struct Step {
+    int scope;
+    std::string value;
+    ConstantUse so_far;
+  };
+  const Constant& constant = graph_.constants[index];
+  ConstantUse start;
+  start.array = ContiguousArray(constant.tensor.dims());
+  std::vector<ConstantUse> uses;
+  std::vector<Step> steps = {{constant.scope, constant.name, start}};
+  std::set<const Node*> passed;  // a malformed graph may have cycles
+  while (!steps.empty()) {
+    const Step step = std::move(steps.back());
+    steps.pop_back();
+    const auto it = readers_[step.scope].find(step.value);
+    if (it == readers_[step.scope].end()) continue;
+    for (const Reader& reader : it->second) {
+      if (reader.node != nullptr && ReadsShapeOnly(*reader.node)) continue;
+      ConstantUse use = step.so_far;
+      if (PassThrough(reader, &use)) {
+        if (!passed.insert(reader.node).second) continue;
+        steps.push_back({reader.scope, reader.node->outputs[0], use});
+      } else {
+        uses.push_back(use);
+      }
+    }
+  }
+  return uses;
+}
+
+bool ConstantUses::PassThrough(const Reader& reader, ConstantUse* use) const {
+  use->scope = reader.scope;
+  use->node = reader.node;
+  use->input = reader.input;
+  if (reader.node == nullptr) {
+    use->obstacle = "it is an output of the graph";
+    return false;
+  }
+  const Node& node = *reader.node;
+  const bool moves =
+      IsStandard(node) && reader.input == 0 && node.outputs.size() == 1 &&
+      IsOneOf(node.op_type, {"Identity", "Cast", "CastLike", "Transpose", "Reshape", "Squeeze",
+                             "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear"});
+  if (!moves) return false;
+  const auto moved = Moved(reader, use->array);
+  if (!moved) {
+    use->obstacle =
+        fmt::format("{} changes its layout in a way that cannot be followed", NodeText(node));
+    return false;
+  }
+  use->array = *moved;
+  if (node.op_type == "DequantizeLinear") {
+    use->dequantize = QuantizationNode{reader.scope, &node, *moved};
+  }
+  return true;
+}
+
+std::optional<Dims> ConstantUses::ConstantInts(int scope, const Node& node,
+                                               std::size_t input) const {
+  if (input >= node.inputs.size() || node.inputs[input].empty()) return std::nullopt;
+  const int index = constants_.Find(scope, node.inputs[input]);
+  if (index < 0 || graph_.constants[index].tensor.dtype() != DType::kInt64) return std::nullopt;
+  if (graph_.constants[index].tensor.elements() > kMostRank) return std::nullopt;
+  return graph_.constants[index].tensor.AsInts();
+}
+
+std::optional<StridedArray> ConstantUses::Moved(const Reader& reader,
+                                                const StridedArray& array) const {
+  const Node& node = *reader.node;
+  const auto rank = static_cast<std::int64_t>(array.dims.size());
+  // Axes moved from an attribute to an input with opset 13 (Squeeze, Unsqueeze) and 5 (Reshape).
+  const auto ints = [&](const char* attribute) -> std::optional<Dims> {
+    if (node.attributes.contains(attribute)) return IntsAttribute(node, attribute, {});
+    return ConstantInts(reader.scope, node, 1);
+  };
+  std::optional<Dims> dims;
+  if (node.op_type == "Transpose") {
+    Dims reversed(array.dims.size());
+    std::iota(reversed.rbegin(), reversed.rend(), 0);
+    const auto order = IntsAttribute(node, "perm", reversed);
+    return order ? Transposed(array, *order) : std::nullopt;
+  }
+  if (node.op_type == "Reshape") {
+    const auto target = ints("shape");
+    const auto allow_zero = IntAttribute(node, "allowzero", 0);
+    if (target && allow_zero) dims = ReshapeTarget(array.dims, *target, *allow_zero != 0);
+  } else if (node.op_type == "Squeeze") {
+    const bool given = node.attributes.contains("axes") || node.inputs.size() > 1;
+    const auto axes = ints("axes");
+    if (axes || !given) dims = SqueezedDims(array.dims, axes);
+  } else if (node.op_type == "Unsqueeze") {
+    if (const auto axes = ints("axes")) dims = UnsqueezedDims(array.dims, *axes);
+  } else if (node.op_type == "Flatten") {
+    auto axis = IntAttribute(node, "axis", 1);
+    if (axis && *axis < 0) *axis += rank;
+    if (!axis || *axis < 0 || *axis > rank) return std::nullopt;
+    const Dims head(array.dims.begin(), array.dims.begin() + *axis);
+    const Dims tail(array.dims.begin() + *axis, array.dims.end());
+    dims = Dims{ElementCount(head), ElementCount(tail)};
+  } else {
+    return array;  // Identity, casts, quantization: same elements in the same places
+  }
+  return dims ? Reshaped(array, *dims) : std::nullopt;
+}
+
+}  // namespace espalier

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "espalier/base/dtype.h"
+#include "espalier/base/weight_view.h"
+#include "espalier/graph/graph.h"
+
+namespace espalier {
+
+enum class LayerKind { kConv, kLinear, kRecurrent };
+
+/// How integer weights stand for real numbers: real = scale * (stored - zero_point). A pruned
+/// weight is stored as its zero point.
+struct Quantization {
+  enum class Along { kTensor, kRow, kChannel };
+  Along along = Along::kTensor;          ///< kRow: one value an output channel over all groups.
+  std::vector<float> scale;              ///< One, one a row, or one an input channel.
+  std::vector<std::int32_t> zero_point;  ///< Same length as `scale`.
+};
+
+/// A weight that layers read: one stored tensor with the way it is used.
+struct Layer {
+  std::string name;  ///< Unique: the first reader's name, with ":W" or ":R" for recurrent weights.
+  std::string op;    ///< The first reader's operator.
+  LayerKind kind = LayerKind::kLinear;
+  bool pointwise = false;  ///< A convolution with a 1x1 kernel and one group.
+  bool depthwise = false;  ///< A convolution with one input channel a group and several groups.
+  std::string weight;      ///< Name of the stored tensor.
+  int constant = -1;       ///< Index in Graph::constants; -1 outside of a graph.
+  DType dtype = DType::kUnknown;
+  Dims shape;                                ///< As stored.
+  WeightView view;                           ///< Meaningless if `refusal` is set.
+  std::optional<Quantization> quantization;  ///< Set for integer weights.
+  std::vector<std::string> readers;          ///< All nodes that read it, in order.
+  std::optional<std::int64_t> macs;  ///< Multiply-accumulates for one sample, all readers together.
+  std::string refusal;               ///< Why this weight cannot be pruned; empty if it can.
+  std::string caution;  ///< Why it is left alone unless it is chosen by name; mostly empty.
+};
+
+/// Finds the weights of Conv (1-D to 3-D, grouped, transposed), Gemm, MatMul with a constant on
+/// either side, RNN/GRU/LSTM, their integer and com.microsoft variants, through Identity, Cast,
+/// Transpose, Reshape, Squeeze, Unsqueeze, Flatten, QuantizeLinear and DequantizeLinear, in all
+/// scopes.
+///
+/// A weight that several nodes read is one layer if all read it along the same axes; otherwise, or
+/// if something else reads it too (Gather of a tied embedding, a graph output, a function),
+/// `refusal` says what. Never throws on a malformed graph: what cannot be understood is refused.
+/// @return  In the order in which the network runs them.
+/// @cost    One walk over the nodes and one shape inference; weights' bytes are not read, except
+///          scales and zero points.
+std::vector<Layer> FindLayers(const Graph& graph);
+
+}  // namespace espalier

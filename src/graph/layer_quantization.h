@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <variant>
+
+#include "espalier/graph/layers.h"
+#include "graph/weight_role.h"
+
+namespace espalier {
+
+/// Scale and zero point of an integer weight, from the DequantizeLinear on its way or from the
+/// inputs of the integer operator that reads it.
+/// @return  A sentence if they are not constant, or run along an axis that is neither output nor
+///          input channels, or come in blocks.
+std::variant<Quantization, std::string> FindQuantization(const Graph& graph,
+                                                         const ConstantIndex& constants,
+                                                         const ConstantUse& use,
+                                                         const WeightRole& role);
+
+}  // namespace espalier
