@@ -1,0 +1,34 @@
+# Headers, static libraries, the program and the CMake package. Tests, benchmarks and fuzzers stay.
+include(CMakePackageConfigHelpers)
+
+get_property(libraries GLOBAL PROPERTY ESPALIER_LIBRARIES)
+add_library(espalier_everything INTERFACE)
+add_library(Espalier::espalier ALIAS espalier_everything)
+set_target_properties(espalier_everything PROPERTIES EXPORT_NAME espalier)
+target_link_libraries(espalier_everything INTERFACE ${libraries})
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Espalier)
+install(TARGETS ${libraries} espalier_everything EXPORT EspalierTargets
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(EXPORT EspalierTargets NAMESPACE Espalier:: DESTINATION ${package_dir})
+
+# A folder that is not built has no library to link, so its headers stay behind, too.
+foreach(library IN LISTS libraries)
+  get_target_property(folder ${library} EXPORT_NAME)
+  install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/espalier/${folder}
+          DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/espalier FILES_MATCHING PATTERN "*.h")
+endforeach()
+if(TARGET espalier_program)
+  install(TARGETS espalier_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+configure_package_config_file(${CMAKE_SOURCE_DIR}/cmake/EspalierConfig.cmake.in
+                              ${CMAKE_BINARY_DIR}/EspalierConfig.cmake
+                              INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/EspalierConfigVersion.cmake
+                                 COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/EspalierConfig.cmake
+              ${CMAKE_BINARY_DIR}/EspalierConfigVersion.cmake
+        DESTINATION ${package_dir})
+install(FILES ${CMAKE_SOURCE_DIR}/cmake/Findre2.cmake DESTINATION ${package_dir}/modules)
