@@ -14,8 +14,8 @@ namespace espalier {
 /// that shrinks while it is read gives an Error, not SIGBUS. Safe to read from several threads.
 class InputFile {
  public:
-  /// @throws Error  kBadFile, naming `path` and the system's reason, if it cannot be opened or is not
-  ///                a regular file.
+  /// @throws Error  kBadFile, naming `path` and the system's reason, if it cannot be opened or is
+  ///                not a regular file.
   explicit InputFile(const std::filesystem::path& path);
   ~InputFile();
   InputFile(InputFile&& other) noexcept;

@@ -20,14 +20,15 @@ struct NpyArray {
 };
 
 /// Reads format versions 1.0, 2.0 and 3.0; little-endian or single-byte element types.
-/// @throws Error  kBadFile for a file that is not npy, is truncated or has an overflowing shape;
-///                kUnsupported for big-endian, structured and Python-object types (named).
+/// @throws Error  kBadFile for a file that is not npy, is truncated, has bytes after the array, a
+///                header over 1 MiB, over 64 dimensions or an overflowing shape; kUnsupported for
+///                big-endian, structured and Python-object types (named).
 /// @source NEP 1, "A Simple File Format for NumPy Arrays".
 NpyArray ReadNpy(const std::filesystem::path& path);
 
-/// Writes version 1.0 (2.0 where the header needs it), whole or not at all; bfloat16 is refused, npy
-/// has no name for it.
-/// @throws Error  as AtomicFile; kUnsupported for a type without an npy name.
+/// Writes version 1.0, whole or not at all, with the bytes that NumPy 2 writes.
+/// @throws Error  as AtomicFile; kUnsupported for a type without an npy name, as bfloat16, or for
+///                over 64 dimensions; kShapeMismatch if `array.bytes` does not fit its shape.
 void WriteNpy(const std::filesystem::path& path, Overwrite overwrite, const NpyArray& array);
 
 }  // namespace espalier

@@ -23,24 +23,25 @@ struct SafetensorsEntry {
 };
 
 struct SafetensorsHeader {
-  std::vector<SafetensorsEntry> entries;         ///< In the order of their bytes.
-  std::map<std::string, std::string> metadata;   ///< "__metadata__"; may be empty.
-  std::uint64_t data_begin = 0;                  ///< Length field and header, in bytes.
+  std::vector<SafetensorsEntry> entries;        ///< In the order of their bytes.
+  std::map<std::string, std::string> metadata;  ///< "__metadata__"; may be empty.
+  std::uint64_t data_begin = 0;                 ///< Length field and header, in bytes.
 };
 
 /// Reads and checks the header; the tensors' bytes are not read.
 ///
 /// Checked: the length against the file, JSON, types and signs, offsets (inside the file, in order,
-/// no overlap, no hole), byte counts against shape and dtype, duplicate names, overflowing products.
+/// no overlap, no hole), byte counts against shape and dtype, duplicate names, overflowing
+/// products, at most 64 dimensions.
 /// @throws Error  kBadFile with the tensor's name, both values, and what to do.
-/// @cost   One read of the header; headers over 100 MB are refused, as the format's own library does.
+/// @cost   One read of the header; headers over 100 MB are refused, as by the format's own library.
 /// @source safetensors format, https://github.com/huggingface/safetensors, README "Format".
 SafetensorsHeader ReadSafetensorsHeader(const InputFile& file);
 
 /// A checkpoint in several files: "model.safetensors.index.json".
 struct SafetensorsIndex {
-  std::vector<std::string> shards;                 ///< File names, sorted, each once.
-  std::map<std::string, std::string> weight_map;   ///< Tensor name -> shard.
+  std::vector<std::string> shards;                ///< File names, sorted, each once.
+  std::map<std::string, std::string> weight_map;  ///< Tensor name -> shard.
 };
 
 /// Reads and checks an index. Shard names must be plain file names in the index's own folder.
