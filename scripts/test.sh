@@ -29,4 +29,4 @@ fi
 scripts/setup.sh
 
 echo "== Testing"
-ctest --preset release -j2 "$@"
+ctest --preset release --no-tests=error -j2 "$@"
