@@ -7,7 +7,6 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "espalier/base/error.h"
@@ -17,18 +16,12 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "tensors hold little-endian bytes");
 
-// Throws if `size` is not the bytes that `elements` of `dtype` take; 4-bit types fill whole bytes.
-void CheckSize(DType dtype, const Dims& dims, std::int64_t elements, std::size_t size) {
-  const auto bits = static_cast<std::uint64_t>(DTypeBits(dtype));
-  const auto count = static_cast<std::uint64_t>(elements);
-  // In whole bytes first, since 2^62 elements of 128 bits do not fit 64 bits as a count of bits.
-  const bool overflows =
-      bits >= 8 && count > std::numeric_limits<std::uint64_t>::max() / (bits / 8);
-  const std::uint64_t bytes = bits >= 8 ? count * (bits / 8) : bits == 4 ? (count + 1) / 2 : 0;
-  if (!overflows && bytes == size) return;
-  throw Error(ErrorCode::kShapeMismatch,
-              fmt::format("{} {} needs {} bytes, got {}", DTypeName(dtype), DimsText(dims),
-                          overflows ? "over 2^64" : fmt::to_string(bytes), size));
+void CheckSize(DType dtype, const Dims& dims, std::size_t size) {
+  const std::uint64_t needed = TensorByteCount(dtype, dims);
+  if (needed == size) return;
+  throw Error(
+      ErrorCode::kShapeMismatch,
+      fmt::format("{} {} needs {} bytes, got {}", DTypeName(dtype), DimsText(dims), needed, size));
 }
 
 template <typename T>
@@ -166,9 +159,21 @@ void CheckHasBytes(const Tensor& tensor) {
 
 }  // namespace
 
+std::uint64_t TensorByteCount(DType dtype, const Dims& dims) {
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 62;
+  const auto elements = static_cast<std::uint64_t>(ElementCount(dims));
+  const auto bits = static_cast<std::uint64_t>(DTypeBits(dtype));
+  if (bits < 8) return bits == 4 ? (elements + 1) / 2 : 0;
+  if (elements > kMost / (bits / 8)) {
+    throw Error(ErrorCode::kBadFile,
+                fmt::format("{} {} takes more than 2^62 bytes", DTypeName(dtype), DimsText(dims)));
+  }
+  return elements * (bits / 8);
+}
+
 Tensor::Tensor(DType dtype, Dims dims, std::vector<std::byte> bytes)
     : dtype_(dtype), dims_(std::move(dims)), elements_(ElementCount(dims_)) {
-  CheckSize(dtype_, dims_, elements_, bytes.size());
+  CheckSize(dtype_, dims_, bytes.size());
   own_ = std::make_shared<std::vector<std::byte>>(std::move(bytes));
   bytes_ = *own_;
 }
@@ -180,7 +185,7 @@ Tensor::Tensor(DType dtype, Dims dims, std::span<const std::byte> bytes,
       elements_(ElementCount(dims_)),
       bytes_(bytes),
       owner_(std::move(owner)) {
-  CheckSize(dtype_, dims_, elements_, bytes.size());
+  CheckSize(dtype_, dims_, bytes.size());
 }
 
 Tensor Tensor::WithoutBytes(DType dtype, Dims dims) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -10,6 +11,10 @@
 #include "espalier/base/weight_view.h"
 
 namespace espalier {
+
+/// Bytes that a tensor takes: 4-bit types fill whole bytes; 0 for kString and kUnknown.
+/// @throws Error  kBadFile as ElementCount(), or if it is more than 2^62 bytes.
+std::uint64_t TensorByteCount(DType dtype, const Dims& dims);
 
 /// A constant tensor: type, dimensions and little-endian bytes, row-major. Copies share the bytes
 /// until one of them writes (copy on write).
