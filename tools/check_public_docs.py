@@ -3,9 +3,10 @@
 
     tools/check_public_docs.py [ROOT]
 
-Every class, struct, enum and function has a `///` comment; a run of neighbours without a blank line
-shares the first one's. Inside a class, accessors (const, no parameters), one-liners, constructors,
-destructors, operators, nested types and fields need none. A function whose source throws has
+Every class and function has a `///` comment, every struct and enum one for itself or for one of its
+fields; a run of functions without a blank line between shares the first one's. Inside a class,
+accessors (const, no parameters), one-liners, overrides, constructors, destructors, operators and
+nested types need none. A function whose source throws has
 `@throws` (kInternal, our own bug, does not count), one that is noexcept has not, and every `@param`
 names a parameter. Tested by tests/tools.
 """
@@ -39,22 +40,21 @@ def declarations(text):
     code = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", lambda m: re.sub(r"[^\n]", " ", m.group(0)),
                   cxx_text.without_comments(text), flags=re.M)
     found = []
-    stack = []  # [kind, class name, access]
+    stack = []  # [kind, class name, access, declaration whose body this is]
     start = 0
     for match in re.finditer(r"[{};]|\b(?:public|protected|private)\s*:(?!:)", code):
         token, at = match.group(0), match.start()
         opaque = any(entry[0] == "opaque" for entry in stack)
         if token == "}":
             if stack:
-                closed = stack.pop()
-                if closed[0] == "opaque" and not any(e[0] == "opaque" for e in stack):
-                    if closed[1] is not None:
-                        closed[1].last_line = code.count("\n", 0, at) + 1
+                body_of = stack.pop()[3]
+                if body_of is not None:
+                    body_of.last_line = code.count("\n", 0, at) + 1
             start = at + 1
             continue
         if opaque:
             if token == "{":
-                stack.append(["opaque", None, ""])
+                stack.append(["opaque", None, "", None])
             continue
         if token[0] == "p":
             if stack and stack[-1][0] == "class":
@@ -89,12 +89,12 @@ def add_statement(code, start, at, token, stack, found):
         namespace = re.match(r"(?:inline\s+)?namespace\b\s*([\w:]*)", head)
         if namespace:
             hidden = namespace.group(1).split("::")[-1] in _HIDDEN_NAMESPACES + ("",)
-            stack.append(["opaque" if hidden else "namespace", None, ""])
+            stack.append(["opaque" if hidden else "namespace", None, "", None])
         elif type_name and not head.startswith("enum") and "(" not in head:
             access = "private" if re.search(r"\bclass\b(?!.*>)", head) else "public"
-            stack.append(["class", type_name.group(1), access])
+            stack.append(["class", type_name.group(1), access, declaration])
         else:
-            stack.append(["opaque", declaration, ""])
+            stack.append(["opaque", None, "", declaration])
 
 
 def attach_docs(found, lines):
@@ -106,7 +106,10 @@ def attach_docs(found, lines):
         while line > 0 and lines[line - 1].lstrip().startswith("///"):
             doc.insert(0, lines[line - 1].strip())
             line -= 1
-        if "///<" in lines[declaration.last_line - 1]:
+        if not doc and declaration.kind == "type" and not declaration.text.startswith("class"):
+            body = lines[declaration.first_line - 1:declaration.last_line]
+            doc = [text for text in body if "///" in text]
+        elif "///<" in lines[declaration.last_line - 1]:
             doc.append(lines[declaration.last_line - 1])
         neighbour = (previous and previous.kind == declaration.kind == "function" and
                      not needs_no_doc(declaration))
@@ -125,8 +128,9 @@ def needs_no_doc(declaration):
     owner, name = declaration.name.split("::")
     one_line = declaration.body_is_inline and declaration.first_line == declaration.last_line
     accessor = re.search(r"\(\s*\)\s*const\b", declaration.text)
+    overrides = re.search(r"\boverride\b", declaration.text)
     special = owner == name.lstrip("~") or "operator" in declaration.text
-    return bool(one_line or accessor or special)
+    return bool(one_line or accessor or overrides or special)
 
 
 def throwing_functions(source):

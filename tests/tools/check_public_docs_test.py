@@ -73,6 +73,13 @@ class CheckPublicDocsTest(unittest.TestCase):
                 self.assert_one("namespace internal {", f"\n{code}\nnamespace internal {{",
                                 "has no /// comment")
 
+    def test_a_struct_may_document_its_fields_instead(self):
+        for code in ("struct S {\n  int a = 0;  ///< A.\n};", "enum class E {\n  /// A.\n  kA,\n};"):
+            with self.subTest(code=code):
+                self.assertEqual(self.problems(GOOD + code), [])
+        self.assert_one("namespace internal {", "struct S {\n  int a;\n};\nnamespace internal {",
+                        "type S has no ///")
+
     def test_finds_a_public_member_without_comment(self):
         self.assert_one(" private:", "  int Take(int a);\n\n private:", "Box::Take has no ///")
 
