@@ -48,10 +48,16 @@ bool IsFunctionArgument(const Graph& graph, const Constant& constant,
          });
 }
 
+// A 1x1 convolution and a matrix product may share a weight: kernel axes of size 1 do not count.
+WeightView WithoutUnitPositions(WeightView view) {
+  std::erase_if(view.positions, [](const Axis& axis) { return axis.size == 1; });
+  return view;
+}
+
 void CheckViewsAgree(Candidate* candidate) {
   const RoleUse& first = candidate->good.front();
   for (const RoleUse& other : candidate->good) {
-    if (other.role.view == first.role.view) continue;
+    if (WithoutUnitPositions(other.role.view) == WithoutUnitPositions(first.role.view)) continue;
     candidate->layer.refusal = fmt::format("{} and {} share it but read it along different axes",
                                            NodeText(*first.use.node), NodeText(*other.use.node));
     return;

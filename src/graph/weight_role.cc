@@ -27,7 +27,7 @@ Axis AxisAt(const StridedArray& array, std::size_t i) {
   return {array.dims[i], array.dims[i] == 1 ? 0 : array.strides[i]};
 }
 
-// Axes of size 1 say nothing and would make equal views differ.
+// Groups of size 1 say nothing.
 void Append(std::vector<Axis>* axes, const Axis& axis) {
   if (axis.size != 1) axes->push_back(axis);
 }
@@ -55,8 +55,8 @@ Role ConvRole(const Node& node, const StridedArray& array, bool transposed) {
   Append(&role.view.groups, {*groups, per_group * array.strides[0]});
   role.view.out = transposed ? AxisAt(array, 1) : split;
   role.view.in = transposed ? split : AxisAt(array, 1);
-  for (std::size_t i = 2; i < rank; ++i) Append(&role.view.positions, AxisAt(array, i));
-  role.pointwise = role.view.positions.empty() && *groups == 1;
+  for (std::size_t i = 2; i < rank; ++i) role.view.positions.push_back(AxisAt(array, i));
+  role.pointwise = role.view.PositionCount() == 1 && *groups == 1;
   role.depthwise = *groups > 1 && role.view.in.size == 1;
   return role;
 }

@@ -19,6 +19,7 @@ class TransposablePattern final : public Pattern {
   Kind kind() const override { return Kind::kPerGroup; }
   std::string Name() const override { return "2:4-transposable"; }
   std::int64_t RowsPerBand() const override { return kTile; }
+  bool IsTransposable24() const override { return true; }
 
   void MaskGroups(std::span<const float> scores, const PackedShape& shape,
                   std::span<std::uint8_t> keep) const override {

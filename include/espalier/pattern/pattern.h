@@ -60,6 +60,9 @@ class Pattern {
   /// Set for the N:M patterns.
   virtual std::optional<NmGroup> Nm() const { return std::nullopt; }
 
+  /// Whether MaskGroups is exactly the best of the 90 masks of each 4x4 tile.
+  virtual bool IsTransposable24() const { return false; }
+
   /// Per-group: chooses what to keep.
   /// @param scores  shape.Elements() scores, finite, >= 0; a larger score is kept first.
   /// @param keep    Receives 1 (keep) or 0 for each.

@@ -1,0 +1,76 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <initializer_list>
+
+#include "espalier/prune/checkpoint.h"
+
+namespace espalier {
+namespace {
+
+bool HasAny(const std::string& name, std::initializer_list<std::string_view> parts) {
+  return std::ranges::any_of(
+      parts, [&name](std::string_view part) { return name.find(part) != std::string::npos; });
+}
+
+bool IsNamedLikeWeight(const std::string& name) {
+  return name == "weight" || name.ends_with(".weight") || name.ends_with("_weight") ||
+         HasAny(name, {"weight_ih_l", "weight_hh_l", "in_proj_weight"});
+}
+
+std::string RefusalOf(const SafetensorsEntry& entry) {
+  if (entry.dtype == DType::kInt8 || entry.dtype == DType::kUint8) {
+    return fmt::format("type {}: the zero point is not known", entry.dtype_name);
+  }
+  if (!IsPrunableDType(entry.dtype)) {
+    return fmt::format("its type {} cannot be pruned", entry.dtype_name);
+  }
+  if (entry.shape.size() > 5) return "more than 5 dimensions";
+  if (entry.shape.size() == 3 && HasAny(entry.name, {"experts", "moe"})) {
+    return "expert tensor: which axis is the input is not known";
+  }
+  if (std::ranges::count(entry.shape, 0) > 0) return "it has no elements";
+  return "";
+}
+
+std::string CautionOf(const SafetensorsEntry& entry) {
+  if (entry.shape.size() == 2 &&
+      HasAny(entry.name, {"embed", "wte.", "wpe.", "shared.weight", "word_embeddings"})) {
+    return "looks like an embedding; choose it with --only name:";
+  }
+  if (entry.shape.size() == 2 && HasAny(entry.name, {"lm_head"})) {
+    return "output head, usually left dense; choose it with --only name:";
+  }
+  if (entry.shape.size() == 2 && HasAny(entry.name, {".c_attn.", ".c_fc.", ".c_proj."})) {
+    return "GPT-2 stores it [input, output]; if yours is [output, input], use --only name:";
+  }
+  if (!IsNamedLikeWeight(entry.name)) {
+    return "not named like a weight; choose it with --only name:";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::optional<Layer> LayerOfCheckpointTensor(const SafetensorsEntry& entry) {
+  if (entry.shape.size() < 2) return std::nullopt;
+  const std::string refusal = RefusalOf(entry);
+  Layer layer;
+  if (refusal.empty()) {
+    layer = LayerOfTensor(entry.name, entry.dtype, entry.shape);
+  } else {
+    layer.name = layer.weight = entry.name;
+    layer.op = "tensor";
+    layer.dtype = entry.dtype;
+    layer.shape = entry.shape;
+    layer.refusal = refusal;
+  }
+  layer.caution = CautionOf(entry);
+  if (HasAny(entry.name, {"weight_ih_l", "weight_hh_l"}) && entry.shape.size() == 2) {
+    layer.kind = LayerKind::kRecurrent;
+    layer.op = "recurrent";
+  }
+  return layer;
+}
+
+}  // namespace espalier
