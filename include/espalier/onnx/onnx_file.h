@@ -1,8 +1,9 @@
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "espalier/graph/graph.h"
@@ -22,10 +23,11 @@ struct OnnxModel {
 
 /// Reads an ONNX model of any IR version from 3 and any opset, with external data.
 ///
-/// Bytes of initializers and Constant nodes are checked against dims and type. External data must lie
-/// inside the model's folder (after resolving links).
-/// @throws Error  kBadFile (not ONNX, truncated, no opset, IR version 1 or 2, a tensor whose size does
-///                not fit, a path that leaves the folder), with the tensor's or node's name.
+/// Bytes of initializers and Constant nodes are checked against dims and type. External data must
+/// lie inside the model's folder (after resolving links).
+/// @throws Error  kBadFile (not ONNX, truncated, over 2 GB in one file, no opset, IR version 1 or 2,
+///                a tensor whose size does not fit, over 64 dimensions, a name defined twice, a path
+///                that leaves the folder), with the tensor's or node's name.
 /// @cost   Memory: about the size of the file and its external data; tensors share the parsed bytes.
 OnnxModel ReadOnnx(const std::filesystem::path& path);
 
@@ -33,9 +35,12 @@ OnnxModel ReadOnnx(const std::filesystem::path& path);
 ///
 /// A constant keeps the field that its bytes came in (raw_data, float_data, int32_data, external
 /// data, value_float, value_floats). Models that use external data, or that would pass protobuf's
-/// limit of 2 GB, are written with all tensors of 1 KB and more in one file `<name>.data` beside the output.
-/// @throws Error  kWriteFailed; kInvalidArgument if an output exists and `overwrite` is kNo;
+/// limit of 2 GB, are written with all tensors of 1 KB and more in one file `<name>.data` beside the
+/// output, each at a multiple of 4096 bytes.
+/// @throws Error  kWriteFailed; kInvalidArgument if an output exists and `overwrite` is kNo, or if it
+///                would replace a data file that the input needs and the input is not the output;
 ///                kInternal if the graph no longer has the constants of its source.
+/// @cost   Memory: a second copy of the values that are written into the model file itself.
 void WriteOnnx(const OnnxModel& model, const std::filesystem::path& path, Overwrite overwrite);
 
 /// Same as ReadOnnx from memory, without external data: for tests and fuzzers.
