@@ -1,7 +1,17 @@
 # Headers, static libraries, the program and the CMake package. Tests, benchmarks and fuzzers stay.
 include(CMakePackageConfigHelpers)
 
-get_property(libraries GLOBAL PROPERTY ESPALIER_LIBRARIES)
+# A library without public headers (cli) is a part of the program only. A folder that is not built
+# has no library to link, so its headers stay behind, too.
+get_property(built GLOBAL PROPERTY ESPALIER_LIBRARIES)
+foreach(library IN LISTS built)
+  get_target_property(folder ${library} EXPORT_NAME)
+  if(IS_DIRECTORY ${CMAKE_SOURCE_DIR}/include/espalier/${folder})
+    list(APPEND libraries ${library})
+    install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/espalier/${folder}
+            DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/espalier FILES_MATCHING PATTERN "*.h")
+  endif()
+endforeach()
 add_library(espalier_everything INTERFACE)
 add_library(Espalier::espalier ALIAS espalier_everything)
 set_target_properties(espalier_everything PROPERTIES EXPORT_NAME espalier)
@@ -12,12 +22,6 @@ install(TARGETS ${libraries} espalier_everything EXPORT EspalierTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT EspalierTargets NAMESPACE Espalier:: DESTINATION ${package_dir})
 
-# A folder that is not built has no library to link, so its headers stay behind, too.
-foreach(library IN LISTS libraries)
-  get_target_property(folder ${library} EXPORT_NAME)
-  install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/espalier/${folder}
-          DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/espalier FILES_MATCHING PATTERN "*.h")
-endforeach()
 if(TARGET espalier_program)
   install(TARGETS espalier_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
