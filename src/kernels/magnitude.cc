@@ -3,6 +3,7 @@
 #include "espalier/kernels/magnitude.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "hwy/foreach_target.h"  // compiles the part below once for each ISA
@@ -138,63 +139,109 @@ MagnitudeStats MeasureBFloat16(const uint16_t* bits, size_t count) {
 
 constexpr uint32_t kKeyBits = 0x7FFFFFFF;
 
-// Counts of one digit. Four tables of 8 KiB in turn, since neighbours often share a bin and would
-// wait for each other's store.
-class DigitCounts {
+// Lanes() is known when compiling: 4 where vectors have no fixed size.
+using BitsTag = hn::CappedTag<uint32_t, HWY_HAVE_SCALABLE ? 4 : 16>;
+constexpr size_t kBitsLanes = hn::MaxLanes(BitsTag());
+constexpr size_t kBatch = 64;
+
+// One digit of a key: 11 bits from kShift on, or the last 9. The prefix is what lies above it.
+template <int kShift>
+struct Digit {
+  static constexpr uint32_t kMask = kShift == 0 ? 511 : 2047;
+  static constexpr int kPrefixShift = kShift == 0 ? 9 : kShift + 11;
+  static size_t Of(uint32_t bits) { return (bits >> kShift) & kMask; }
+};
+
+// Four tables of 8 KiB in turn, since neighbours often share a bin and would wait for each other's
+// store. A cache line behind the bins, so that equal digits of two tables are not 4 KiB apart: a
+// load also waits for an unfinished store whose address has the same low 12 bits.
+class BinCounts {
  public:
-  DigitCounts(int shift, uint32_t digit_mask) : shift_(shift), digit_mask_(digit_mask) {}
+  static constexpr size_t kUnused = 2048;
 
-  void Add(const uint32_t* HWY_RESTRICT bits, size_t count) {
-    size_t i = 0;
-    for (; i + 4 <= count; i += 4) {
-      ++tables_[0][Digit(bits[i])];
-      ++tables_[1][Digit(bits[i + 1])];
-      ++tables_[2][Digit(bits[i + 2])];
-      ++tables_[3][Digit(bits[i + 3])];
-    }
-    for (; i < count; ++i) ++tables_[0][Digit(bits[i])];
-  }
+  void Add(size_t table, size_t bin) { ++tables_[table][bin]; }
 
-  void AddTo(uint64_t* HWY_RESTRICT histogram) const {
-    for (size_t bin = 0; bin <= digit_mask_; ++bin) {
+  void AddTo(uint64_t* HWY_RESTRICT histogram, size_t bins) const {
+    for (size_t bin = 0; bin < bins; ++bin) {
       histogram[bin] +=
           uint64_t{tables_[0][bin]} + tables_[1][bin] + tables_[2][bin] + tables_[3][bin];
     }
   }
 
  private:
-  size_t Digit(uint32_t bits) const { return (bits >> shift_) & digit_mask_; }
-
-  int shift_;
-  uint32_t digit_mask_;
-  uint32_t tables_[4][2048] = {};
+  uint32_t tables_[4][kUnused + 16] = {};
 };
 
-// Gathers the keys of the prefix densely, then counts those only: mostly some per cent of them.
-template <int kPrefixShift>
-void CountMatching(const uint32_t* HWY_RESTRICT bits, size_t count, uint32_t prefix,
-                   DigitCounts& counts) {
-  const hn::ScalableTag<uint32_t> d;
-  const size_t lanes = hn::Lanes(d);
-  const auto wanted = hn::Set(d, prefix);
-  const auto key_bits = hn::Set(d, kKeyBits);
-  constexpr size_t kRoom = 1024;
-  HWY_ALIGN uint32_t matches[kRoom + 2 * hn::MaxLanes(d)];
-  size_t found = 0;
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
+template <int kShift>
+void CountAll(const uint32_t* HWY_RESTRICT bits, size_t count, BinCounts& counts) {
+  for (size_t i = 0; i + 4 <= count; i += 4) {
+    for (size_t table = 0; table < 4; ++table)
+      counts.Add(table, Digit<kShift>::Of(bits[i + table]));
+  }
+  for (size_t left = count % 4; left > 0; --left) {
+    counts.Add(0, Digit<kShift>::Of(bits[count - left]));
+  }
+}
+
+template <int kShift>
+HWY_INLINE hn::Mask<BitsTag> Matching(hn::Vec<BitsTag> bits, uint32_t prefix) {
+  const BitsTag d;
+  const auto keys = hn::And(bits, hn::Set(d, kKeyBits));
+  return hn::Eq(hn::ShiftRight<Digit<kShift>::kPrefixShift>(keys), hn::Set(d, prefix));
+}
+
+// Bit i is set if element i of the batch has the prefix. (Not hn::Compress: GCC 12 copies its table
+// of 1 KiB to the stack each time.)
+template <int kShift>
+HWY_INLINE uint64_t MatchBits(const uint32_t* HWY_RESTRICT bits, uint32_t prefix) {
+  const BitsTag d;
+  uint64_t matches = 0;
+  for (size_t i = 0; i < kBatch; i += kBitsLanes) {
+    uint8_t mask[8] = {};
+    hn::StoreMaskBits(d, Matching<kShift>(hn::LoadU(d, bits + i), prefix), mask);
+    matches |= uint64_t{mask[0]} << i;
+    if constexpr (kBitsLanes > 8) matches |= uint64_t{mask[1]} << (i + 8);
+  }
+  return matches;
+}
+
+// For a batch of which many match: the others are counted too, in bins of no use. The same work
+// whatever the bits, so that there is no branch to guess.
+template <int kShift>
+HWY_INLINE void CountBatch(const uint32_t* HWY_RESTRICT bits, uint32_t prefix, BinCounts& counts) {
+  const BitsTag d;
+  const auto unused = hn::Iota(d, uint32_t{BinCounts::kUnused});
+  HWY_ALIGN uint32_t bins[kBatch];
+  for (size_t i = 0; i < kBatch; i += kBitsLanes) {
     const auto v = hn::LoadU(d, bits + i);
-    const auto matching = hn::Eq(hn::ShiftRight<kPrefixShift>(hn::And(v, key_bits)), wanted);
-    if (hn::AllFalse(d, matching)) continue;
-    found += hn::CompressStore(v, matching, d, matches + found);
-    if (found < kRoom) continue;
-    counts.Add(matches, found);
-    found = 0;
+    const auto digit = hn::And(hn::ShiftRight<kShift>(v), hn::Set(d, Digit<kShift>::kMask));
+    hn::Store(hn::IfThenElse(Matching<kShift>(v, prefix), digit, unused), d, bins + i);
+  }
+  for (size_t i = 0; i < kBatch; i += 4) {
+    for (size_t table = 0; table < 4; ++table) counts.Add(table, bins[i + table]);
+  }
+}
+
+template <int kShift>
+void CountMatching(const uint32_t* HWY_RESTRICT bits, size_t count, uint32_t prefix,
+                   BinCounts& counts) {
+  constexpr int kMany = 12;  // one by one costs about 5 times as much as in a batch
+  size_t i = 0;
+  for (; i + kBatch <= count; i += kBatch) {
+    uint64_t matches = MatchBits<kShift>(bits + i, prefix);
+    if (std::popcount(matches) > kMany) {
+      CountBatch<kShift>(bits + i, prefix, counts);
+      continue;
+    }
+    for (; matches != 0; matches &= matches - 1) {
+      const auto at = static_cast<size_t>(std::countr_zero(matches));
+      counts.Add(at % 4, Digit<kShift>::Of(bits[i + at]));
+    }
   }
   for (; i < count; ++i) {
-    if ((bits[i] & kKeyBits) >> kPrefixShift == prefix) matches[found++] = bits[i];
+    const uint32_t key = bits[i] & kKeyBits;
+    if (key >> Digit<kShift>::kPrefixShift == prefix) counts.Add(0, Digit<kShift>::Of(key));
   }
-  counts.Add(matches, found);
 }
 
 void KeyHistogramKernel(const uint32_t* bits, size_t count, int shift, uint32_t prefix,
@@ -202,15 +249,15 @@ void KeyHistogramKernel(const uint32_t* bits, size_t count, int shift, uint32_t 
   constexpr size_t kPiece = size_t{1} << 31;  // below the range of a 32-bit count
   for (size_t begin = 0; begin < count; begin += kPiece) {
     const size_t length = std::min(kPiece, count - begin);
-    DigitCounts counts(shift, shift == 0 ? 511 : 2047);
+    BinCounts counts;
     if (shift == 9) {
-      CountMatching<20>(bits + begin, length, prefix, counts);
-    } else if (shift == 0) {
       CountMatching<9>(bits + begin, length, prefix, counts);
+    } else if (shift == 0) {
+      CountMatching<0>(bits + begin, length, prefix, counts);
     } else if (prefix == 0) {  // shift 20: the digit is all that is left of a key
-      counts.Add(bits + begin, length);
+      CountAll<20>(bits + begin, length, counts);
     }
-    counts.AddTo(histogram);
+    counts.AddTo(histogram, shift == 0 ? 512 : 2048);
   }
 }
 

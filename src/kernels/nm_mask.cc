@@ -19,11 +19,25 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <typename T, size_t kLimit>
 using LaneTag = hn::CappedTag<T, HWY_HAVE_SCALABLE ? std::min(kLimit, 16 / sizeof(T)) : kLimit>;
 
-// Lane i receives lane i ^ kX.
+#if HWY_TARGET == HWY_SCALAR
+// One lane: never called with partners.
+template <size_t kX, class D, class V>
+HWY_INLINE V XorLanes(D /*d*/, V v) {
+  static_assert(kX == 0);
+  return v;
+}
+#else
+// Lane i receives lane i ^ kX. 16-bit lanes go by bytes inside a block of 16 bytes (one
+// instruction, where Reverse2 is three), then by swapping the two blocks.
 template <size_t kX, class D, class V>
 HWY_INLINE V XorLanes(D d, V v) {
   if constexpr (kX == 0) {
     return v;
+  } else if constexpr (sizeof(hn::TFromD<D>) == 2 && kX < 8) {
+    const hn::Repartition<uint8_t, D> bytes;
+    const auto in_block = hn::And(hn::Iota(bytes, uint8_t{0}), hn::Set(bytes, uint8_t{15}));
+    const auto from = hn::Xor(in_block, hn::Set(bytes, uint8_t{2 * kX}));
+    return hn::BitCast(d, hn::TableLookupBytes(hn::BitCast(bytes, v), from));
   } else if constexpr (kX == 1) {
     return hn::Reverse2(d, v);
   } else if constexpr (kX == 2) {
@@ -34,10 +48,11 @@ HWY_INLINE V XorLanes(D d, V v) {
   } else if constexpr (kX < 8) {
     return XorLanes<7 ^ kX>(d, hn::Reverse8(d, v));
   } else {
-    static_assert(kX < 16 && hn::MaxLanes(D()) == 16, "Reverse must be the XOR with 15");
-    return XorLanes<15 ^ kX>(d, hn::Reverse(d, v));
+    static_assert(kX < 16 && hn::MaxLanes(D()) == 16, "the other half must be 8 lanes away");
+    return XorLanes<8 ^ kX>(d, hn::ConcatLowerUpper(d, v, v));
   }
 }
+#endif
 
 // Adds -1 for each x in [kX, kEnd) whose partner exceeds `bar`.
 template <size_t kX, size_t kEnd, class D, class V>
@@ -95,8 +110,14 @@ void PruneRunInVectors(T* HWY_RESTRICT bits, size_t count, size_t n, size_t /*m*
   std::memcpy(bits + i, rest, (count - i) * sizeof(T));
 }
 
-// Prunes one group of up to kPadded elements, read and written as kPadded: `padding` is -1 (which
-// loses to everything) behind the group. What is written there is meaningless.
+// Up to 16 lanes that start at a group. `padding` is -1, which loses to everything, behind a group.
+template <class D, typename T>
+HWY_INLINE hn::Vec<D> PaddedKeys(D d, hn::Vec<D> bits, const T* HWY_RESTRICT padding) {
+  return hn::Or(MagnitudeKeys(d, bits), hn::Load(d, padding));
+}
+
+// Prunes one group of up to kPadded elements, read and written as kPadded. What is written behind
+// the group is meaningless.
 template <size_t kPadded, typename T>
 HWY_INLINE void PrunePaddedGroup(const T* HWY_RESTRICT from, T* HWY_RESTRICT to,
                                  const T* HWY_RESTRICT padding, size_t n) {
@@ -106,11 +127,11 @@ HWY_INLINE void PrunePaddedGroup(const T* HWY_RESTRICT from, T* HWY_RESTRICT to,
   const V minus_n = hn::Set(d, static_cast<T>(-static_cast<int>(n)));
   for (size_t a = 0; a < kPadded; a += kLanes) {
     const V bits = hn::LoadU(d, from + a);
-    const V keys = hn::Or(MagnitudeKeys(d, bits), hn::Load(d, padding + a));
+    const V keys = PaddedKeys(d, bits, padding + a);
     V losses = AddOwnLosses<1, kLanes>(d, keys, hn::Zero(d));
     for (size_t b = 0; b < kPadded; b += kLanes) {
       if (b == a) continue;
-      const V others = hn::Or(MagnitudeKeys(d, hn::LoadU(d, from + b)), hn::Load(d, padding + b));
+      const V others = PaddedKeys(d, hn::LoadU(d, from + b), padding + b);
       const V bar = b < a ? hn::Sub(keys, hn::Set(d, T{1})) : keys;
       losses = AddLosses<0, kLanes>(d, others, bar, losses);
     }
@@ -118,38 +139,61 @@ HWY_INLINE void PrunePaddedGroup(const T* HWY_RESTRICT from, T* HWY_RESTRICT to,
   }
 }
 
+template <size_t kGroup, typename T>
+constexpr bool FitsVector() {
+  return kGroup <= hn::MaxLanes(LaneTag<T, 16>());
+}
+
+// Prunes two neighbouring groups of m: in one vector where both fit.
+template <size_t kPadded, typename T>
+HWY_INLINE void PrunePaddedPair(const T* HWY_RESTRICT from, T* HWY_RESTRICT to,
+                                const T* HWY_RESTRICT padding, size_t n, size_t m) {
+#if HWY_TARGET != HWY_SCALAR  // which has no Combine
+  if constexpr (FitsVector<2 * kPadded, T>()) {
+    const LaneTag<T, 2 * kPadded> d;
+    const hn::Half<decltype(d)> dh;
+    const auto bits = hn::Combine(d, hn::LoadU(dh, from + m), hn::LoadU(dh, from));
+    const auto keys = PaddedKeys(d, bits, padding);
+    const auto losses = AddOwnLosses<1, kPadded>(d, keys, hn::Zero(d));
+    const auto kept = hn::Gt(losses, hn::Set(d, static_cast<T>(-static_cast<int>(n))));
+    const auto pruned = hn::And(bits, hn::VecFromMask(d, kept));
+    hn::StoreU(hn::LowerHalf(dh, pruned), dh, to);
+    hn::StoreU(hn::UpperHalf(dh, pruned), dh, to + m);
+    return;
+  }
+#endif
+  PrunePaddedGroup<kPadded>(from, to, padding, n);
+  PrunePaddedGroup<kPadded>(from + m, to + m, padding, n);
+}
+
 // Any m <= kPadded. Each group is written to a scratch tile with its padding, which the next group
 // overwrites; writing in place would make each load wait for the overlapping store before it.
 template <size_t kPadded, typename T>
 void PruneRunInTiles(T* HWY_RESTRICT bits, size_t count, size_t n, size_t m) {
   constexpr size_t kGroups = 64;  // 4 KiB of scratch at most: stays in L1 with its source
-  HWY_ALIGN T padding[kPadded] = {};
-  std::fill(padding + m, padding + kPadded, T{-1});
-  HWY_ALIGN T pruned[kGroups * kPadded];
+  constexpr size_t kOverhang = 2 * kPadded;
+  HWY_ALIGN T padding[2 * kPadded] = {};
+  for (size_t lane = m; lane < kPadded; ++lane) padding[lane] = padding[kPadded + lane] = T{-1};
+  HWY_ALIGN T pruned[kGroups * kPadded + kOverhang];
   size_t i = 0;
   for (; i + kGroups * m + kPadded <= count; i += kGroups * m) {
-    for (size_t group = 0; group < kGroups; ++group) {
-      PrunePaddedGroup<kPadded>(bits + i + group * m, pruned + group * m, padding, n);
+    for (size_t group = 0; group < kGroups; group += 2) {
+      PrunePaddedPair<kPadded>(bits + i + group * m, pruned + group * m, padding, n, m);
     }
     std::memcpy(bits + i, pruned, kGroups * m * sizeof(T));
   }
   // What is left (less than a tile and a group) is read from a copy with room for the padding.
+  HWY_ALIGN T rest[kGroups * kPadded + kOverhang];
   while (i < count) {
     const size_t left = std::min(count - i, kGroups * m);
-    HWY_ALIGN T rest[(kGroups + 1) * kPadded];
     std::memcpy(rest, bits + i, left * sizeof(T));
-    std::fill(rest + left, rest + left + kPadded, T{0});
-    for (size_t at = 0; at < left; at += m) {
-      PrunePaddedGroup<kPadded>(rest + at, pruned + at, padding, n);
+    std::fill(rest + left, rest + left + kOverhang, T{0});
+    for (size_t at = 0; at < left; at += 2 * m) {
+      PrunePaddedPair<kPadded>(rest + at, pruned + at, padding, n, m);
     }
     std::memcpy(bits + i, pruned, left * sizeof(T));
     i += left;
   }
-}
-
-template <size_t kGroup, typename T>
-constexpr bool FitsVector() {
-  return kGroup <= hn::MaxLanes(LaneTag<T, 16>());
 }
 
 template <typename T>
