@@ -140,12 +140,13 @@ ConstantUses::ConstantUses(const Graph& graph)
       constants_(graph),
       defined_(graph.scopes.size()),
       readers_(graph.scopes.size()) {
-  for (const Constant& constant : graph.constants) defined_[constant.scope][constant.name] = true;
+  for (const Constant& constant : graph.constants)
+    defined_[constant.scope][constant.name] = nullptr;
   for (std::size_t s = 0; s < graph.scopes.size(); ++s) {
     const Scope& scope = graph.scopes[s];
-    for (const ValueInfo& input : scope.inputs) defined_[s][input.name] = true;
+    for (const ValueInfo& input : scope.inputs) defined_[s][input.name] = nullptr;
     for (const Node& node : scope.nodes) {
-      for (const std::string& output : node.outputs) defined_[s][output] = true;
+      for (const std::string& output : node.outputs) defined_[s][output] = &node;
     }
   }
   for (std::size_t s = 0; s < graph.scopes.size(); ++s) {
@@ -203,7 +204,13 @@ std::vector<ConstantUse> ConstantUses::Of(int index) const {
     for (const Reader& reader : it->second) {
       if (reader.node != nullptr && ReadsShapeOnly(*reader.node)) continue;
       ConstantUse use = step.so_far;
-      if (PassThrough(reader, &use)) {
+      const auto part = PartOf(reader, use.array);
+      if (part && SlicesWhole(reader, use.array, *part)) {
+        use.reordered = Axis{part->size, use.array.strides[part->axis]};
+        const Reader& concat = readers_[reader.scope].at(reader.node->outputs[0]).front();
+        if (!passed.insert(concat.node).second) continue;
+        steps.push_back({concat.scope, concat.node->outputs[0], use});
+      } else if (PassThrough(reader, &use)) {
         if (!passed.insert(reader.node).second) continue;
         steps.push_back({reader.scope, reader.node->outputs[0], use});
       } else {
@@ -239,6 +246,61 @@ bool ConstantUses::PassThrough(const Reader& reader, ConstantUse* use) const {
     use->dequantize = QuantizationNode{reader.scope, &node, *moved};
   }
   return true;
+}
+
+std::optional<ConstantUses::SlicePart> ConstantUses::PartOf(const Reader& reader,
+                                                            const StridedArray& array) const {
+  if (reader.node == nullptr || reader.input != 0) return std::nullopt;
+  const Node& node = *reader.node;
+  if (!IsStandard(node) || node.op_type != "Slice" || node.inputs.size() < 4) return std::nullopt;
+  const auto begins = ConstantInts(reader.scope, node, 1);
+  const auto ends = ConstantInts(reader.scope, node, 2);
+  const auto axes = ConstantInts(reader.scope, node, 3);
+  const auto steps = node.inputs.size() > 4 ? ConstantInts(reader.scope, node, 4) : Dims{1};
+  if (!begins || !ends || !axes || steps != Dims{1} || axes->size() != 1 || begins->size() != 1 ||
+      ends->size() != 1) {
+    return std::nullopt;
+  }
+  const auto rank = static_cast<std::int64_t>(array.dims.size());
+  SlicePart part{axes->front(), begins->front(), ends->front(), 0};
+  if (part.axis < 0) part.axis += rank;
+  if (part.axis < 0 || part.axis >= rank) return std::nullopt;
+  part.size = array.dims[part.axis];
+  if (part.begin < 0) part.begin += part.size;
+  if (part.end < 0) part.end += part.size;
+  part.end = std::min(part.end, part.size);
+  return part;
+}
+
+// Whether the Slice `reader` feeds a Concat that puts all parts of the same value together again.
+bool ConstantUses::SlicesWhole(const Reader& reader, const StridedArray& array,
+                               const SlicePart& part) const {
+  if (reader.node->outputs.size() != 1) return false;
+  const auto readers = readers_[reader.scope].find(reader.node->outputs[0]);
+  if (readers == readers_[reader.scope].end() || readers->second.size() != 1) return false;
+  const Reader& next = readers->second.front();
+  if (next.node == nullptr || !IsStandard(*next.node) || next.node->op_type != "Concat" ||
+      next.node->outputs.size() != 1 || next.scope != reader.scope) {
+    return false;
+  }
+  std::vector<std::pair<std::int64_t, std::int64_t>> runs;
+  for (const std::string& input : next.node->inputs) {
+    const auto maker = defined_[reader.scope].find(input);
+    if (maker == defined_[reader.scope].end() || maker->second == nullptr) return false;
+    const Node& slice = *maker->second;
+    if (slice.inputs.empty() || slice.inputs[0] != reader.node->inputs[0]) return false;
+    const auto other = PartOf({reader.scope, &slice, 0}, array);
+    if (!other || other->axis != part.axis) return false;
+    runs.emplace_back(other->begin, other->end);
+  }
+  std::ranges::sort(runs);
+  std::int64_t covered = 0;
+  for (const auto& [begin, end] : runs) {
+    if (begin != covered || end <= begin) return false;
+    covered = end;
+  }
+  const auto axis = IntAttribute(*next.node, "axis", -1);
+  return covered == part.size && axis == part.axis;
 }
 
 std::optional<Dims> ConstantUses::ConstantInts(int scope, const Node& node,

@@ -41,6 +41,9 @@ struct ConstantUse {
   int input = 0;                               ///< Which input of the node.
   StridedArray array;                          ///< How the node sees the constant.
   std::optional<QuantizationNode> dequantize;  ///< The last DequantizeLinear passed.
+  /// An axis along which the node sees the parts of the constant in another order: the gates of
+  /// PyTorch's LSTM are put in ONNX's order by Slice and Concat.
+  std::optional<Axis> reordered;
   std::string obstacle;  ///< Set where the walk had to stop: what reads it, in words.
 };
 
@@ -64,18 +67,24 @@ class ConstantUses {
     const Node* node;  // null: an output of the scope
     int input;
   };
+  struct SlicePart {  // one run of one axis
+    std::int64_t axis, begin, end, size;
+  };
   using ReaderMap = std::map<std::string, std::vector<Reader>, std::less<>>;
 
   void Number(int scope);
   void AddReader(const std::string& value, const Reader& reader);
   bool PassThrough(const Reader& reader, ConstantUse* use) const;
+  std::optional<SlicePart> PartOf(const Reader& reader, const StridedArray& array) const;
+  bool SlicesWhole(const Reader& reader, const StridedArray& array, const SlicePart& part) const;
   std::optional<StridedArray> Moved(const Reader& reader, const StridedArray& array) const;
   std::optional<Dims> ConstantInts(int scope, const Node& node, std::size_t input) const;
 
   const Graph& graph_;
   ConstantIndex constants_;
-  std::vector<std::map<std::string, bool, std::less<>>> defined_;  // names of each scope
-  std::vector<ReaderMap> readers_;                                 // by defining scope
+  // Names of each scope with the node that makes them; null for inputs and constants.
+  std::vector<std::map<std::string, const Node*, std::less<>>> defined_;
+  std::vector<ReaderMap> readers_;  // by defining scope
   std::map<const Node*, int> order_;
 };
 

@@ -80,6 +80,9 @@ bool ReadUses(const Graph& graph, const Constant& constant, const std::vector<Co
     } else {
       is_weight = true;
       candidate->good.push_back({use, std::get<WeightRole>(*role)});
+      if (use.reordered && use.reordered->stride == candidate->good.back().role.view.in.stride) {
+        obstacle = fmt::format("{} sees its input channels in another order", NodeText(*use.node));
+      }
     }
   }
   if (!is_weight && IsFunctionArgument(graph, constant, uses)) {

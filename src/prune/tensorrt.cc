@@ -63,13 +63,13 @@ std::string WhyMaybeDense(const Layer& layer) {
   const std::int64_t depth = inputs * layer.view.PositionCount();
   const std::int64_t multiple = layer.quantization ? 32 : 16;
   if (inputs % multiple != 0) {
-    return fmt::format("C = {} is not a multiple of {}: padded, may run dense", inputs, multiple);
+    return fmt::format("C={}, not {} x n: may run dense", inputs, multiple);
   }
   if (outputs % 8 != 0) {
-    return fmt::format("K = {} is not a multiple of 8: padded, may run dense", outputs);
+    return fmt::format("K={}, not 8 x n: may run dense", outputs);
   }
   if (depth < kChannelsToGain || outputs < kChannelsToGain) {
-    return fmt::format("small (K = {}, C*R*S = {}): the dense kernel may win", outputs, depth);
+    return fmt::format("small: K={}, C*R*S={}", outputs, depth);
   }
   return "";
 }

@@ -1,0 +1,89 @@
+#include "cli/model.h"
+
+#include "espalier/io/npy.h"
+#include "espalier/onnx/onnx_file.h"
+#include "espalier/prune/checkpoint.h"
+
+namespace espalier::cli {
+namespace {
+
+// Formats that are written at the end remember where to; opening the output once shows early
+// whether it can be written at all.
+class OutputPlace {
+ public:
+  void Open(const std::filesystem::path& path, Overwrite overwrite) {
+    const AtomicFile probe(path, overwrite);
+    path_ = path;
+    overwrite_ = overwrite;
+  }
+  const std::filesystem::path& path() const { return path_; }
+  Overwrite overwrite() const { return overwrite_; }
+
+ private:
+  std::filesystem::path path_;
+  Overwrite overwrite_ = Overwrite::kNo;
+};
+
+class OnnxFileModel final : public Model {
+ public:
+  explicit OnnxFileModel(const std::filesystem::path& path)
+      : model_(ReadOnnx(path)), weights_(model_.graph) {}
+
+  WeightStore& weights() override { return weights_; }
+  void OpenOutput(const std::filesystem::path& path, Overwrite overwrite) override {
+    output_.Open(path, overwrite);
+  }
+  void Commit() override { WriteOnnx(model_, output_.path(), output_.overwrite()); }
+
+ private:
+  OnnxModel model_;
+  GraphWeights weights_;
+  OutputPlace output_;
+};
+
+class NpyModel final : public Model {
+ public:
+  explicit NpyModel(const std::filesystem::path& path)
+      : array_(ReadNpy(path)),
+        weights_(path.stem().string(), array_.dtype, array_.shape, array_.fortran_order,
+                 &array_.bytes) {}
+
+  WeightStore& weights() override { return weights_; }
+  bool AlignsByDefault() const override { return false; }
+  void OpenOutput(const std::filesystem::path& path, Overwrite overwrite) override {
+    output_.Open(path, overwrite);
+  }
+  void Commit() override { WriteNpy(output_.path(), output_.overwrite(), array_); }
+
+ private:
+  NpyArray array_;
+  MatrixWeights weights_;
+  OutputPlace output_;
+};
+
+class CheckpointModel final : public Model {
+ public:
+  explicit CheckpointModel(const std::filesystem::path& path) : weights_(path) {}
+
+  WeightStore& weights() override { return weights_; }
+  void OpenOutput(const std::filesystem::path& path, Overwrite overwrite) override {
+    weights_.OpenOutput(path, overwrite);
+  }
+  void Commit() override { weights_.Commit(); }
+
+ private:
+  CheckpointWeights weights_;
+};
+
+}  // namespace
+
+std::unique_ptr<Model> OpenModel(const std::filesystem::path& path) {
+  const std::filesystem::path extension = path.extension();
+  if (extension == ".npy") return std::make_unique<NpyModel>(path);
+  if (extension == ".safetensors" || extension == ".json") {
+    return std::make_unique<CheckpointModel>(path);
+  }
+  return std::make_unique<OnnxFileModel>(path);
+}
+
+}  // namespace espalier::cli

@@ -1,0 +1,196 @@
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <new>
+
+#include "cli/options.h"
+#include "cli/table.h"
+#include "espalier/base/error.h"
+#include "espalier/base/isa.h"
+
+namespace espalier::cli {
+namespace {
+
+constexpr const char* kFooter =
+    "Exit status: 0 done, 1 a check said no, 2 wrong use, 3 bad or unreadable file,\n"
+    "4 not supported, 5 could not write, 70 a fault of espalier itself.";
+
+int StatusOf(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kShapeMismatch:
+      return kWrongUse;
+    case ErrorCode::kBadFile:
+      return kBadFile;
+    case ErrorCode::kUnsupported:
+      return kUnsupported;
+    case ErrorCode::kWriteFailed:
+      return kCouldNotWrite;
+    case ErrorCode::kInternal:
+      break;
+  }
+  return kOurBug;
+}
+
+/// What the subcommands' options are parsed into.
+struct Parsed {
+  CommonOptions common;
+  InspectOptions inspect;
+  VerifyCommandOptions verify;
+  PruneCommandOptions prune;
+};
+
+void AddSelection(CLI::App* app, SelectionOptions* selection) {
+  const char* terms =
+      "comma-separated: conv, conv1x1, depthwise, linear, recurrent, first[:N], last[:N], "
+      "smaller:N, name:REGEX; may be repeated";
+  // No splitting by CLI11: a regular expression may hold any character.
+  app->add_option("--only", selection->only, fmt::format("Layers to take; {}", terms))
+      ->type_name("TERMS")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+  app->add_option("--skip", selection->skip, "Layers to leave out; same terms")
+      ->type_name("TERMS")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+  app->add_option("--align", selection->align,
+                  "tensorrt: only layers with K % 8 = 0 and C/groups % 16 = 0 (default for N:M and "
+                  "2:4-transposable, not for .npy); none: all layers")
+      ->type_name("RULE")
+      ->check(CLI::IsMember({"tensorrt", "none"}));
+}
+
+void AddInspect(CLI::App& app, Parsed* parsed) {
+  CLI::App* sub = app.add_subcommand("inspect", "Show layers, sizes, work, zeros and patterns");
+  sub->add_option("MODEL", parsed->inspect.model, ".onnx, .safetensors, .index.json or .npy")
+      ->required();
+}
+
+void AddVerify(CLI::App& app, Parsed* parsed) {
+  VerifyCommandOptions& options = parsed->verify;
+  CLI::App* sub = app.add_subcommand(
+      "verify", "Check that every selected layer obeys a pattern; exit 1 if not");
+  sub->add_option("MODEL", options.model, ".onnx, .safetensors, .index.json or .npy")->required();
+  sub->add_option("--pattern", options.pattern, "See `espalier patterns`")
+      ->required()
+      ->type_name("P");
+  sub->add_option("--sparsity", options.sparsity,
+                  "Ranked patterns: share of units that must be zero")
+      ->type_name("S")
+      ->check(CLI::Range(0.0, 1.0));
+  AddSelection(sub, &options.selection);
+}
+
+void AddPrune(CLI::App& app, Parsed* parsed) {
+  PruneCommandOptions& options = parsed->prune;
+  CLI::App* sub = app.add_subcommand("prune", "Set the least important weights to zero");
+  sub->add_option("MODEL", options.model, ".onnx, .safetensors, .index.json or .npy")->required();
+  sub->add_option("-o,--output", options.output, "Where the result goes; a folder for .index.json")
+      ->required()
+      ->type_name("OUTPUT");
+  sub->add_option("--pattern", options.pattern, "See `espalier patterns`")
+      ->required()
+      ->type_name("P");
+  sub->add_option("--criterion", options.criterion, "See `espalier criteria`")
+      ->type_name("C")
+      ->capture_default_str();
+  sub->add_option("--sparsity", options.sparsity,
+                  "Ranked patterns: share of weights to drop, 0 <= S < 1")
+      ->type_name("S")
+      ->check(CLI::Range(0.0, 1.0));
+  sub->add_option("--threshold", options.threshold,
+                  "Ranked patterns, instead: drop what scores below T")
+      ->type_name("T")
+      ->check(CLI::NonNegativeNumber);
+  sub->add_option("--scope", options.scope,
+                  "Where the ratio is met: in each layer, over all, or over all with each layer's "
+                  "scores divided by their norm")
+      ->check(CLI::IsMember({"layer", "global", "global-normalized"}))
+      ->capture_default_str();
+  sub->add_option("--ratios", options.ratios, "CSV file with lines `layer,sparsity`")
+      ->type_name("FILE");
+  sub->add_option("--max-layer-sparsity", options.max_layer_sparsity,
+                  "Global scope, threshold: no layer gets sparser than this")
+      ->type_name("S")
+      ->capture_default_str();
+  sub->add_option("--min-weights-per-channel", options.min_weights_per_channel,
+                  "Global scope, threshold: floor of weights kept for each output channel, on "
+                  "average over a layer")
+      ->type_name("N")
+      ->capture_default_str();
+  sub->add_option("--seed", options.seed, "For random criteria")
+      ->type_name("N")
+      ->capture_default_str();
+  sub->add_flag("--force", options.force, "Overwrite OUTPUT if it exists");
+  AddSelection(sub, &options.selection);
+}
+
+void AddCommon(CLI::App& app, CommonOptions* common) {
+  app.add_flag("--json", common->json, "Print the result as JSON and nothing else on stdout");
+  app.add_flag("--quiet", common->quiet, "Print errors only");
+  app.add_flag("--verbose", common->verbose, "Say more on stderr");
+  app.add_option("--threads", common->threads, "Threads to use")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.set_config("--config", "",
+                 "Read options from an INI or TOML file, [prune] for a subcommand's");
+}
+
+int Dispatch(const CLI::App& app, const Parsed& parsed, const Streams& streams) {
+  const CommonOptions& common = parsed.common;
+  if (common.verbose) {
+    streams.talk << fmt::format("instruction set {}, {} thread(s)\n", ActiveIsa(), common.threads);
+  }
+  if (app.got_subcommand("inspect")) return RunInspect(parsed.inspect, common, streams);
+  if (app.got_subcommand("verify")) return RunVerify(parsed.verify, common, streams);
+  if (app.got_subcommand("prune")) return RunPrune(parsed.prune, common, streams);
+  if (app.got_subcommand("patterns")) return RunPatterns(common, streams);
+  return RunCriteria(common, streams);
+}
+
+int ParseAndRun(std::vector<std::string> arguments, const Streams& streams) {
+  ForceIsaFromEnvironment();
+  Parsed parsed;
+  CLI::App app("Makes trained neural networks sparse, and proves it.", "espalier");
+  app.set_version_flag("--version", std::string("espalier ") + ESPALIER_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.footer(kFooter);
+  app.get_formatter()->column_width(30);
+  AddCommon(app, &parsed.common);
+  AddInspect(app, &parsed);
+  AddVerify(app, &parsed);
+  AddPrune(app, &parsed);
+  app.add_subcommand("patterns", "List the patterns");
+  app.add_subcommand("criteria", "List the criteria");
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
+  try {
+    app.parse(std::move(arguments));
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error, streams.out, streams.talk) == 0 ? kDone : kWrongUse;
+  }
+  return Dispatch(app, parsed, streams);
+}
+
+}  // namespace
+
+int RunProgram(const std::vector<std::string>& arguments, const Streams& streams) {
+  try {
+    return ParseAndRun(arguments, streams);
+  } catch (const Error& error) {  // the one place where an error becomes text and an exit status
+    streams.talk << "espalier: " << Printable(error.what()) << '\n';
+    return StatusOf(error.code());
+  } catch (const std::bad_alloc&) {
+    streams.talk << "espalier: out of memory; the model does not fit\n";
+    return kUnsupported;
+  } catch (const std::exception& error) {
+    streams.talk << "espalier: " << Printable(error.what()) << "; please report this\n";
+    return kOurBug;
+  }
+}
+
+}  // namespace espalier::cli

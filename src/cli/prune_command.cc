@@ -1,0 +1,87 @@
+#include <fmt/format.h>
+
+#include "cli/json.h"
+#include "cli/model.h"
+#include "cli/options.h"
+#include "cli/progress_bar.h"
+#include "cli/ratios.h"
+#include "cli/selection.h"
+#include "cli/table.h"
+#include "espalier/pattern/registry.h"
+#include "espalier/prune/prune.h"
+
+namespace espalier::cli {
+namespace {
+
+RankScope ParseScope(const std::string& scope) {
+  if (scope == "global") return RankScope::kGlobal;
+  if (scope == "global-normalized") return RankScope::kGlobalNormalized;
+  return RankScope::kLayer;
+}
+
+PruneOptions LibraryOptions(const PruneCommandOptions& options, const CommonOptions& common) {
+  PruneOptions prune;
+  prune.selection = ParseSelection(options.selection);
+  prune.scope = ParseScope(options.scope);
+  if (options.sparsity >= 0) prune.sparsity = options.sparsity;
+  if (options.threshold >= 0) prune.threshold = options.threshold;
+  if (!options.ratios.empty()) prune.ratios = ReadRatios(options.ratios);
+  prune.max_layer_sparsity = options.max_layer_sparsity;
+  prune.min_weights_per_channel = options.min_weights_per_channel;
+  prune.threads = common.threads;
+  return prune;
+}
+
+std::string PruneText(const PruneReport& report, const PruneCommandOptions& options) {
+  Table pruned({{"pruned"},
+                {"op", Table::Align::kLeft, 14},
+                {"shape", Table::Align::kLeft, 16},
+                {"zeros", Table::Align::kRight},
+                {"kept", Table::Align::kRight},
+                {"note"}});
+  Table left({{"left as it is"}, {"because"}});
+  std::size_t count = 0;
+  for (const LayerPruneReport& layer : report.layers) {
+    if (!layer.pruned) {
+      left.AddRow({layer.name, layer.reason});
+      continue;
+    }
+    ++count;
+    pruned.AddRow({layer.name, layer.op, DimsText(layer.shape), PercentText(layer.Sparsity()),
+                   PercentText(layer.KeptMagnitude()), layer.reason});
+  }
+  std::string text;
+  if (!pruned.empty()) text += pruned.Text() + '\n';
+  if (!left.empty()) text += left.Text() + '\n';
+  return text + fmt::format(
+                    "{}: {} of {} layers pruned to {} by {}\n"
+                    "{} zeros in them, {} of their magnitude kept\n",
+                    Printable(options.output), count, report.layers.size(), report.pattern,
+                    report.criterion, PercentText(report.Sparsity()),
+                    PercentText(report.KeptMagnitude()));
+}
+
+}  // namespace
+
+int RunPrune(const PruneCommandOptions& options, const CommonOptions& common,
+             const Streams& streams) {
+  const auto pattern = PatternRegistry::BuiltIn().Make(options.pattern);
+  const auto criterion = CriterionRegistry::BuiltIn().Make(options.criterion, options.seed);
+  PruneOptions prune = LibraryOptions(options, common);
+  const auto model = OpenModel(options.model);
+  prune.alignment = ParseAlignment(options.selection, *pattern, *model);
+  model->OpenOutput(options.output, options.force ? Overwrite::kYes : Overwrite::kNo);
+  prune.progress = MakeProgressBar(common, streams);
+  const PruneReport report = Prune(model->weights(), *pattern, *criterion, prune);
+  model->Commit();
+  ClearProgressBar(prune.progress, streams);
+  PrintWarnings(report.warnings, common, streams);
+  if (common.json) {
+    PrintJson(ToJson(report, options), streams);
+  } else if (!common.quiet) {
+    streams.out << PruneText(report, options);
+  }
+  return kDone;
+}
+
+}  // namespace espalier::cli

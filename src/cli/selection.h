@@ -1,0 +1,21 @@
+#pragma once
+
+#include "cli/model.h"
+#include "cli/options.h"
+#include "espalier/graph/layer_select.h"
+#include "espalier/pattern/pattern.h"
+#include "espalier/prune/prune.h"
+
+namespace espalier::cli {
+
+LayerSelection ParseSelection(const SelectionOptions& options);
+
+/// `--align`, or its default for this pattern and model.
+Alignment ParseAlignment(const SelectionOptions& options, const Pattern& pattern,
+                         const Model& model);
+
+/// Prints warnings, unless told to be quiet.
+void PrintWarnings(const std::vector<std::string>& warnings, const CommonOptions& common,
+                   const Streams& streams);
+
+}  // namespace espalier::cli

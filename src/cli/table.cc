@@ -1,0 +1,138 @@
+#include "cli/table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace espalier::cli {
+namespace {
+
+constexpr std::size_t kTerminalColumns = 80;
+constexpr std::size_t kLeastNameWidth = 24;
+constexpr std::size_t kLeastWrapWidth = 16;
+
+// Characters of UTF-8 text; every byte but continuation bytes starts one.
+std::size_t Length(std::string_view text) {
+  return std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; });
+}
+
+// Byte offset of the n-th character.
+std::size_t Offset(std::string_view text, std::size_t n) {
+  std::size_t i = 0;
+  while (i < text.size() && n > 0) {
+    do {
+      ++i;
+    } while (i < text.size() && (text[i] & 0xC0) == 0x80);
+    --n;
+  }
+  return i;
+}
+
+// Keeps both ends: the end of a layer's name tells more than its middle.
+std::string Shortened(const std::string& text, std::size_t most) {
+  const std::size_t length = Length(text);
+  if (most == 0 || length <= most) return text;
+  const std::size_t head = (most - 2) / 3;
+  const std::size_t tail = most - 2 - head;
+  return text.substr(0, Offset(text, head)) + ".." + text.substr(Offset(text, length - tail));
+}
+
+std::string Padded(const std::string& text, std::size_t width, Table::Align align) {
+  const std::string space(width - std::min(width, Length(text)), ' ');
+  return align == Table::Align::kLeft ? text + space : space + text;
+}
+
+std::vector<std::string> Wrapped(const std::string& text, std::size_t width) {
+  std::vector<std::string> lines;
+  std::string_view rest = text;
+  while (Length(rest) > width) {
+    std::size_t cut = rest.rfind(' ', Offset(rest, width));
+    if (cut == std::string_view::npos || cut == 0) cut = Offset(rest, width);
+    lines.emplace_back(rest.substr(0, cut));
+    rest.remove_prefix(cut + (rest[cut] == ' ' ? 1 : 0));
+  }
+  lines.emplace_back(rest);
+  return lines;
+}
+
+std::string WithoutTrailingSpace(std::string line) {
+  line.erase(line.find_last_not_of(' ') + 1);
+  return line + '\n';
+}
+
+}  // namespace
+
+std::string Printable(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte < 0x20 && c != '\n') || byte == 0x7F) {
+      out += fmt::format("\\x{:02x}", byte);
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string CountText(std::int64_t count) {
+  if (count < 1000) return fmt::to_string(count);
+  auto value = static_cast<double>(count);
+  std::size_t unit = 0;
+  constexpr std::string_view kUnits = " kMGTPE";
+  while (value >= 999.5 && unit + 1 < kUnits.size()) {
+    value /= 1000;
+    ++unit;
+  }
+  const int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+  return fmt::format("{:.{}f}{}", value, decimals, kUnits[unit]);
+}
+
+std::string PercentText(double ratio) { return fmt::format("{:.1f}%", 100 * ratio); }
+
+std::string Table::Text() const {
+  std::vector<std::vector<std::string>> rows = {{}};
+  for (const Column& column : columns_) rows[0].push_back(column.title);
+  std::vector<std::size_t> widths(columns_.size());
+  for (const auto& row : rows_) {
+    rows.emplace_back();
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+      std::string cell = Printable(row[c]);
+      std::ranges::replace(cell, '\n', ' ');
+      rows.back().push_back(Shortened(cell, columns_[c].most));
+    }
+  }
+  std::size_t total = 2 * (columns_.size() - 1);
+  for (std::size_t c = 0; c < columns_.size(); ++c) {
+    for (const auto& row : rows) widths[c] = std::max(widths[c], Length(row[c]));
+    total += widths[c];
+  }
+  // What is too wide comes off the first column (names), then the last one wraps.
+  const std::size_t last = columns_.size() - 1;
+  const auto shrink = [&total, &widths](std::size_t c, std::size_t least) {
+    const std::size_t excess = total - std::min(total, kTerminalColumns);
+    const std::size_t cut = std::min(excess, widths[c] - std::min(widths[c], least));
+    widths[c] -= cut;
+    total -= cut;
+  };
+  shrink(0, kLeastNameWidth);
+  shrink(last, kLeastWrapWidth);
+  for (auto& row : rows) row[0] = Shortened(row[0], widths[0]);
+  const std::size_t before_last = std::accumulate(widths.begin(), widths.end() - 1, 2 * last);
+
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t c = 0; c < last; ++c) {
+      line += Padded(row[c], widths[c], columns_[c].align) + "  ";
+    }
+    for (const std::string& part : Wrapped(row[last], widths[last])) {
+      text += WithoutTrailingSpace(line + Padded(part, widths[last], columns_[last].align));
+      line.assign(before_last, ' ');
+    }
+  }
+  return text;
+}
+
+}  // namespace espalier::cli
