@@ -25,25 +25,26 @@ struct OnnxModel {
 ///
 /// Bytes of initializers and Constant nodes are checked against dims and type. External data must
 /// lie inside the model's folder (after resolving links).
-/// @throws Error  kBadFile (not ONNX, truncated, over 2 GB in one file, no opset, IR version 1 or 2,
-///                a tensor whose size does not fit, over 64 dimensions, a name defined twice, a path
-///                that leaves the folder), with the tensor's or node's name.
-/// @cost   Memory: about the size of the file and its external data; tensors share the parsed bytes.
+/// @throws Error  kBadFile, with the tensor's or node's name: not ONNX, truncated, over 2 GB in one
+///                file, no opset, IR version 1 or 2, a tensor whose size does not fit, over 64
+///                dimensions, a constant's name defined twice, a path that leaves the folder.
+/// @cost   Memory: about the size of the file and its external data, which tensors share.
 OnnxModel ReadOnnx(const std::filesystem::path& path);
 
 /// Writes the source file back with the graph's modified constants, whole or not at all.
 ///
 /// A constant keeps the field that its bytes came in (raw_data, float_data, int32_data, external
 /// data, value_float, value_floats). Models that use external data, or that would pass protobuf's
-/// limit of 2 GB, are written with all tensors of 1 KB and more in one file `<name>.data` beside the
-/// output, each at a multiple of 4096 bytes.
-/// @throws Error  kWriteFailed; kInvalidArgument if an output exists and `overwrite` is kNo, or if it
-///                would replace a data file that the input needs and the input is not the output;
-///                kInternal if the graph no longer has the constants of its source.
-/// @cost   Memory: a second copy of the values that are written into the model file itself.
+/// limit of 2 GB, are written with all tensors of 1 KB and more in one file `<name>.data` beside
+/// the output, each at a multiple of 4096 bytes.
+/// @throws Error  kWriteFailed; kInvalidArgument if an output exists and `overwrite` is kNo, or if
+///                it would replace a data file of another model, the input; kInternal if the graph
+///                no longer has the constants of its source.
+/// @cost   Memory: a second copy of the values that go into the model file itself.
 void WriteOnnx(const OnnxModel& model, const std::filesystem::path& path, Overwrite overwrite);
 
-/// Same as ReadOnnx from memory, without external data: for tests and fuzzers.
+/// Same as ReadOnnx from memory, for tests and fuzzers. `bytes` need not outlive the call.
+/// @throws Error  as ReadOnnx; kBadFile for a model with external data.
 OnnxModel ReadOnnxFromBytes(std::span<const std::byte> bytes);
 
 }  // namespace espalier
