@@ -49,6 +49,27 @@ int StoredInt(const Layer& layer, std::byte byte) {
                                      : static_cast<std::uint8_t>(byte);
 }
 
+struct Place {
+  std::int64_t row, channel, position;
+};
+
+Place PlaceInPackedOrder(const WeightView& view, std::int64_t at) {
+  const std::int64_t line = at / view.in.size;
+  return {line / view.PositionCount(), at % view.in.size, line % view.PositionCount()};
+}
+
+// Strides of a view are the place values of its stored offsets.
+Place PlaceInStore(const WeightView& view, std::int64_t at) {
+  const auto digit = [at](const Axis& axis) {
+    return axis.size == 1 ? 0 : at / axis.stride % axis.size;
+  };
+  Place place{0, digit(view.in), 0};
+  for (const Axis& group : view.groups) place.row = place.row * group.size + digit(group);
+  place.row = place.row * view.out.size + digit(view.out);
+  for (const Axis& axis : view.positions) place.position = place.position * axis.size + digit(axis);
+  return place;
+}
+
 }  // namespace
 
 void DecodeValues(const Layer& layer, const WeightChunk& chunk, std::vector<float>* values) {
@@ -145,9 +166,8 @@ void CheckFinite(const Layer& layer, const WeightChunk& chunk, const MagnitudeSt
   DecodeValues(layer, chunk, &values);
   const auto bad = std::ranges::find_if(values, [](float value) { return !std::isfinite(value); });
   const std::int64_t at = chunk.first_element + (bad - values.begin());
-  const std::int64_t channel = at % layer.view.in.size;
-  const std::int64_t position = at / layer.view.in.size % layer.view.PositionCount();
-  const std::int64_t row = at / layer.view.in.size / layer.view.PositionCount();
+  const auto [row, channel, position] =
+      chunk.flat ? PlaceInStore(layer.view, at) : PlaceInPackedOrder(layer.view, at);
   throw Error(
       ErrorCode::kBadFile,
       fmt::format("weight '{}' of layer '{}' has {} at output channel {}, input channel {}, "

@@ -138,6 +138,7 @@ void ReadChunk(const WeightStore& store, std::size_t index, const Layer& layer,
                const ChunkPlan& plan, const ChunkRange& range, WeightChunk* chunk) {
   const std::int64_t size = range.end - range.begin;
   const std::int64_t row = RowElements(layer.view);
+  chunk->flat = plan.flat;
   chunk->first_row = plan.flat ? 0 : range.begin;
   chunk->first_element = plan.flat ? range.begin : range.begin * row;
   if (plan.flat) {

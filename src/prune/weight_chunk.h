@@ -28,6 +28,7 @@ ChunkPlan PlanChunks(const Layer& layer, const Pattern& pattern);
 
 /// One chunk in memory, in packed order. Buffers are reused from chunk to chunk.
 struct WeightChunk {
+  bool flat = false;               ///< In stored order, of a flat plan.
   std::int64_t first_row = 0;      ///< Row of the layer that row 0 is; 0 in flat plans.
   std::int64_t first_element = 0;  ///< Index in the layer's order of the first element.
   PackedShape shape;
