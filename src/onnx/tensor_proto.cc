@@ -271,7 +271,7 @@ StoredTensor ReadTensor(onnx::TensorProto* proto, const TensorSource& source) {
 }
 
 Tensor ReadSparseTensor(const onnx::SparseTensorProto& proto) {
-  return Tensor::WithoutBytes(DTypeFromProto(proto.values().data_type()), DimsOf(proto.dims()));
+  return Tensor::WithoutBytes(DType::kUnknown, DimsOf(proto.dims()));
 }
 
 StoredTensor ReadScalarAttribute(const onnx::AttributeProto& attribute) {

@@ -46,7 +46,8 @@ DType DTypeFromProto(int data_type);
 /// @throws Error  kBadFile with both values.
 StoredTensor ReadTensor(onnx::TensorProto* proto, const TensorSource& source);
 
-/// The dimensions of a sparse tensor with the type of its values, without values.
+/// The dimensions of a sparse tensor. Its type is kUnknown: only tensors with bytes have a type
+/// that others may read or prune.
 /// @throws Error  kBadFile for bad dimensions.
 Tensor ReadSparseTensor(const onnx::SparseTensorProto& proto);
 
