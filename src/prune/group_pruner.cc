@@ -16,23 +16,39 @@ struct Task {
   std::size_t chunk;
 };
 
-// Works on the stored bits where a kernel can; false if it cannot.
-bool PruneWithKernel(const PruneContext& context, const Layer& layer, WeightChunk* chunk) {
-  const auto nm = context.pattern.Nm();
-  if (!context.criterion.IsMagnitude() || !nm || nm->m > kMostKernelGroup) return false;
+bool PruneNmInPlace(const NmGroup& nm, const Layer& layer, WeightChunk* chunk) {
+  if (nm.m > kMostKernelGroup) return false;
   const std::size_t channels = chunk->shape.channels;
   const std::size_t lines = channels == 0 ? 0 : chunk->elements() / channels;
   switch (layer.dtype) {
     case DType::kFloat32:
-      PruneNm(reinterpret_cast<std::uint32_t*>(chunk->bytes.data()), lines, channels, nm->n, nm->m);
+      PruneNm(reinterpret_cast<std::uint32_t*>(chunk->bytes.data()), lines, channels, nm.n, nm.m);
       return true;
     case DType::kFloat16:
     case DType::kBFloat16:
-      PruneNm(reinterpret_cast<std::uint16_t*>(chunk->bytes.data()), lines, channels, nm->n, nm->m);
+      PruneNm(reinterpret_cast<std::uint16_t*>(chunk->bytes.data()), lines, channels, nm.n, nm.m);
       return true;
     default:
       return false;
   }
+}
+
+bool PruneTransposableInPlace(const Layer& layer, WeightChunk* chunk) {
+  const PackedShape& shape = chunk->shape;
+  const bool whole_tiles = shape.rows % 4 == 0 && shape.channels % 4 == 0;
+  if (layer.dtype != DType::kFloat32 || shape.positions != 1 || !whole_tiles) return false;
+  auto* values = reinterpret_cast<float*>(chunk->bytes.data());
+  for (std::int64_t group = 0; group < shape.groups; ++group) {
+    PruneTransposable24(values + group * shape.rows * shape.channels, shape.rows, shape.channels);
+  }
+  return true;
+}
+
+// Works on the stored bits where a kernel can; false if it cannot.
+bool PruneWithKernel(const PruneContext& context, const Layer& layer, WeightChunk* chunk) {
+  if (!context.criterion.IsMagnitude()) return false;
+  if (const auto nm = context.pattern.Nm()) return PruneNmInPlace(*nm, layer, chunk);
+  return context.pattern.IsTransposable24() && PruneTransposableInPlace(layer, chunk);
 }
 
 void MaskTransposable(const std::vector<float>& scores, const PackedShape& shape,
@@ -47,12 +63,14 @@ void MaskTransposable(const std::vector<float>& scores, const PackedShape& shape
   }
 }
 
-// How many weights the mask of an N:M pattern drops: known from the shape alone.
-std::uint64_t DroppedByNm(const NmGroup& nm, const PackedShape& shape) {
+// How many weights a kernel's mask drops: known from the shape alone.
+std::uint64_t DroppedByKernel(const Pattern& pattern, const PackedShape& shape) {
+  const auto nm = pattern.Nm();
+  if (!nm) return static_cast<std::uint64_t>(shape.Elements() / 2);  // whole 2:4-transposable tiles
   const std::int64_t lines = shape.groups * shape.rows * shape.positions;
-  const std::int64_t tail = shape.channels % nm.m;
+  const std::int64_t tail = shape.channels % nm->m;
   const std::int64_t a_line =
-      shape.channels / nm.m * (nm.m - nm.n) + std::max<std::int64_t>(0, tail - nm.n);
+      shape.channels / nm->m * (nm->m - nm->n) + std::max<std::int64_t>(0, tail - nm->n);
   return static_cast<std::uint64_t>(lines * a_line);
 }
 
@@ -61,7 +79,7 @@ LayerTotals PruneChunk(const PruneContext& context, const Layer& layer, WeightCh
   totals.before = MeasureChunk(layer, *chunk);
   CheckFinite(layer, *chunk, totals.before);
   if (PruneWithKernel(context, layer, chunk)) {
-    totals.dropped = DroppedByNm(*context.pattern.Nm(), chunk->shape);
+    totals.dropped = DroppedByKernel(context.pattern, chunk->shape);
   } else {
     std::vector<float> values;
     DecodeValues(layer, *chunk, &values);
