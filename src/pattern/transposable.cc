@@ -9,7 +9,8 @@ namespace {
 
 constexpr std::int64_t kTile = 4;
 
-// Top-left corner of a tile and how much of it lies inside the matrix.
+// Top-left corner of a tile in the packed matrix of all rows by positions x channels, and how much
+// of the tile lies inside its group and position.
 struct Tile {
   std::int64_t row, column, rows, columns;
 };
@@ -23,51 +24,40 @@ class TransposablePattern final : public Pattern {
 
   void MaskGroups(std::span<const float> scores, const PackedShape& shape,
                   std::span<std::uint8_t> keep) const override {
-    ForEachMatrix(shape, [&](std::int64_t origin, std::int64_t stride) {
-      ForEachTile(shape, [&](const Tile& tile) {
-        MaskTile(scores.data() + origin, keep.data() + origin, stride, tile);
-        return false;
-      });
+    const std::int64_t stride = shape.positions * shape.channels;
+    ForEachTile(shape, [&](const Tile& tile) {
+      MaskTile(scores.data(), keep.data(), stride, tile);
+      return false;
     });
   }
 
   std::optional<Violation> FindViolation(std::span<const std::uint8_t> nonzero,
                                          const PackedShape& shape) const override {
+    const std::int64_t stride = shape.positions * shape.channels;
     std::optional<Violation> first;
-    ForEachMatrix(shape, [&](std::int64_t origin, std::int64_t stride) {
-      if (first) return;
-      ForEachTile(shape, [&](const Tile& tile) {
-        const std::int64_t most = MostNonzeros(nonzero.data() + origin, stride, tile);
-        if (most <= 2) return false;
-        const std::int64_t matrix_row = origin / stride;  // rows of earlier groups
-        first =
-            Violation{matrix_row + tile.row, (origin % stride) / shape.channels, tile.column, most};
-        return true;
-      });
+    ForEachTile(shape, [&](const Tile& tile) {
+      const std::int64_t most = MostNonzeros(nonzero.data(), stride, tile);
+      if (most <= 2) return false;
+      first = Violation{tile.row, tile.column / shape.channels, tile.column % shape.channels, most};
+      return true;
     });
     return first;
   }
 
  private:
-  // A weight is groups x positions matrices of rows x channels, interleaved row by row.
-  template <class Visit>
-  static void ForEachMatrix(const PackedShape& shape, const Visit& visit) {
-    const std::int64_t stride = shape.positions * shape.channels;
-    for (std::int64_t group = 0; group < shape.groups; ++group) {
-      for (std::int64_t position = 0; position < shape.positions; ++position) {
-        visit(group * shape.rows * stride + position * shape.channels, stride);
-      }
-    }
-  }
-
-  // Until `visit` returns true.
+  // In packed order of the tiles' corners, until `visit` returns true. Tiles stay within a group
+  // and a position.
   template <class Visit>
   static void ForEachTile(const PackedShape& shape, const Visit& visit) {
-    for (std::int64_t row = 0; row < shape.rows; row += kTile) {
-      for (std::int64_t column = 0; column < shape.channels; column += kTile) {
-        if (visit(Tile{row, column, std::min(kTile, shape.rows - row),
-                       std::min(kTile, shape.channels - column)})) {
-          return;
+    for (std::int64_t group = 0; group < shape.groups; ++group) {
+      for (std::int64_t row = 0; row < shape.rows; row += kTile) {
+        for (std::int64_t position = 0; position < shape.positions; ++position) {
+          for (std::int64_t channel = 0; channel < shape.channels; channel += kTile) {
+            const Tile tile{group * shape.rows + row, position * shape.channels + channel,
+                            std::min(kTile, shape.rows - row),
+                            std::min(kTile, shape.channels - channel)};
+            if (visit(tile)) return;
+          }
         }
       }
     }
