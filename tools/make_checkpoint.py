@@ -88,11 +88,11 @@ def model_shapes(elements):
     return shapes
 
 
-def random_block(size, letter):
-    """Random bytes whose top byte of each element holds a sign and an exponent near DEVIATION."""
+def random_block(size, letter, wanted):
+    """Up to `wanted` random bytes; the top byte of each element has a sign and a likely exponent."""
     normal = statistics.NormalDist(0, DEVIATION)
     top = bytes(struct.pack(">" + letter, normal.inv_cdf((i + 0.5) / 256))[0] for i in range(256))
-    block = bytearray(random.Random(SEED).randbytes(BLOCK_BYTES))
+    block = bytearray(random.Random(SEED).randbytes(min(BLOCK_BYTES, -(-wanted // 2**20) * 2**20)))
     block[size - 1 :: size] = block[size - 1 :: size].translate(top)
     return memoryview(bytes(block))
 
@@ -107,7 +107,7 @@ def write_tensor(file, index, name, shape, dtype, block):
         file.write(ones(shape, dtype))
         return
     left = count(shape) * DTYPES[dtype][1]
-    at = index * STEP_BYTES % BLOCK_BYTES
+    at = index * STEP_BYTES % len(block)
     while left > 0:
         part = block[at : at + left]
         file.write(part)
@@ -167,7 +167,7 @@ def main():
     args = parser.parse_args()
     _, size, letter = DTYPES[args.dtype]
     shapes = model_shapes(args.bytes // size)
-    block = random_block(size, letter)
+    block = random_block(size, letter, args.bytes)
     if args.shards > 0:
         write_shards(args.out, shapes, args.shards, args.dtype, block)
     else:

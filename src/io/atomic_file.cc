@@ -9,10 +9,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <limits>
 #include <utility>
 
 #include "espalier/base/error.h"
+#include "io/copy_distance.h"
 #include "io/temporary_file.h"
 #include "io/text.h"
 
@@ -110,6 +112,18 @@ fs::path FolderFor(const fs::path& target) {
   return folder;
 }
 
+ssize_t WriteSome(int descriptor, std::span<const std::byte> bytes, std::uint64_t offset) {
+  const auto at = static_cast<off_t>(offset);
+  if (!internal::IsSlowDistance(reinterpret_cast<std::uintptr_t>(bytes.data()), offset)) {
+    return pwrite(descriptor, bytes.data(), bytes.size(), at);
+  }
+  const std::size_t size = std::min(bytes.size(), internal::kBounceBytes);
+  internal::BounceBuffer buffer;
+  std::byte* const bounce = buffer.For(offset);
+  std::memcpy(bounce, bytes.data(), size);
+  return pwrite(descriptor, bounce, size, at);
+}
+
 // Copies inside the kernel; what is left (all of it, where the kernel cannot) is returned.
 std::uint64_t CopyInKernel(int from, std::uint64_t from_offset, int to, std::uint64_t to_offset,
                            std::uint64_t count) {
@@ -201,8 +215,7 @@ void AtomicFile::WriteAt(std::uint64_t offset, std::span<const std::byte> bytes)
     throw CannotWrite(path_, EFBIG);
   }
   while (!bytes.empty()) {
-    const ssize_t done =
-        pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const ssize_t done = WriteSome(descriptor_, bytes, offset);
     if (done < 0 && errno == EINTR) continue;
     if (done <= 0) throw CannotWrite(path_, done < 0 ? errno : ENOSPC);
     bytes = bytes.subspan(static_cast<std::size_t>(done));

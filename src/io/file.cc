@@ -5,16 +5,34 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "espalier/base/error.h"
+#include "io/copy_distance.h"
 #include "io/text.h"
 
 namespace espalier {
+namespace {
 
 using internal::Quote;
 using internal::SystemReason;
+
+ssize_t ReadSome(int descriptor, std::span<std::byte> out, std::uint64_t offset) {
+  const auto at = static_cast<off_t>(offset);
+  if (!internal::IsSlowDistance(offset, reinterpret_cast<std::uintptr_t>(out.data()))) {
+    return pread(descriptor, out.data(), out.size(), at);
+  }
+  internal::BounceBuffer buffer;
+  std::byte* const bounce = buffer.For(offset);
+  const ssize_t got = pread(descriptor, bounce, std::min(out.size(), internal::kBounceBytes), at);
+  if (got > 0) std::memcpy(out.data(), bounce, static_cast<std::size_t>(got));
+  return got;
+}
+
+}  // namespace
 
 InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
   if (path.native().find('\0') != std::string::npos) {
@@ -68,7 +86,7 @@ void InputFile::ReadAt(std::uint64_t offset, std::span<std::byte> out) const {
                     Quote(path_.native()), size_, out.size(), offset));
   }
   while (!out.empty()) {
-    const ssize_t got = pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
+    const ssize_t got = ReadSome(descriptor_, out, offset);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) {
       throw Error(ErrorCode::kBadFile,

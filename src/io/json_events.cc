@@ -94,6 +94,10 @@ class SaxAdapter {
 }  // namespace
 
 void ParseJson(std::string_view text, JsonEvents& events) {
+  // The library takes a NUL for the end of the text and would let anything follow it.
+  if (const std::size_t nul = text.find('\0'); nul != text.npos) {
+    throw Error(ErrorCode::kBadFile, fmt::format("malformed JSON at byte {}: NUL", nul + 1));
+  }
   SaxAdapter adapter(events);
   nlohmann::json::sax_parse(text, &adapter);
 }
