@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "graph/shape_rules.h"
@@ -19,7 +20,10 @@ SliceRange RangeOf(std::int64_t dim, std::int64_t start, std::int64_t end, std::
   const std::int64_t low = step > 0 ? 0 : -1;
   const std::int64_t high = step > 0 ? dim : dim - 1;
   start = std::clamp(start < 0 ? start + dim : start, std::int64_t{0}, high);
-  end = std::clamp(end < 0 ? end + dim : end, low, high);
+  // ONNX Runtime reads the largest int32 and int64 as "to the end", backwards too.
+  const bool to_end = end == std::numeric_limits<std::int64_t>::max() ||
+                      end == std::numeric_limits<std::int32_t>::max();
+  end = to_end ? (step > 0 ? high : low) : std::clamp(end < 0 ? end + dim : end, low, high);
   const std::int64_t distance = step > 0 ? end - start : start - end;
   if (distance <= 0) return {start, step, 0};
   if (distance == 1) return {start, 1, 1};
@@ -114,12 +118,14 @@ Shape ReshapedDims(const Shape& data, const Dims& target, bool allow_zero) {
 }
 
 Shape SqueezedDims(const Dims& dims, const std::optional<Dims>& axes) {
-  const auto dropped = axes ? AxisSet(*axes, dims.size()) : std::nullopt;
-  if (axes && !dropped) return std::nullopt;
+  // ONNX Runtime takes an empty list as none given.
+  const bool chosen = axes && !axes->empty();
+  const auto dropped = chosen ? AxisSet(*axes, dims.size()) : std::nullopt;
+  if (chosen && !dropped) return std::nullopt;
   Dims out;
   for (std::size_t i = 0; i < dims.size(); ++i) {
-    if (!axes && dims[i] < 0) return std::nullopt;
-    const bool drop = axes ? (*dropped)[i] : dims[i] == 1;
+    if (!chosen && dims[i] < 0) return std::nullopt;
+    const bool drop = chosen ? (*dropped)[i] : dims[i] == 1;
     if (!drop) {
       out.push_back(dims[i]);
     } else if (dims[i] > 1 || dims[i] == 0) {

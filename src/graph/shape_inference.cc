@@ -24,6 +24,9 @@ constexpr int kMaxScopeDistance = 256;
 // Elements that may be folded in all, so that a file of large integer tensors stays cheap.
 constexpr std::int64_t kFoldBudget = std::int64_t{1} << 22;
 
+// Loop bodies that may be inferred again, because a carried value does not keep its shape.
+constexpr int kMaxRetries = 16;
+
 Shape Sane(Shape shape) {
   if (!shape || shape->size() > kMaxRank) return std::nullopt;
   for (std::int64_t& dim : *shape) {
@@ -69,6 +72,10 @@ class Inference {
   void InferIf(int scope, int depth, const NodeView& view);
   void InferLoop(int scope, int depth, const NodeView& view);
   void InferScan(int scope, int depth, const NodeView& view);
+  // The body's index, inferred with the carried values' first shapes if it keeps them.
+  int InferLoopBody(const NodeView& view, int depth);
+  // Forgets the scopes that were inferred after the first `count`.
+  void Forget(std::size_t count);
   // Infers the subgraph in an attribute; -1 if there is none or it was inferred before.
   int InferSubgraph(const Node& node, const char* attribute, int depth,
                     const std::vector<Shape>& inputs);
@@ -83,14 +90,18 @@ class Inference {
   bool SpendFolding(const NodeView& view);
 
   const Graph& graph_;
+  std::vector<Facts> constants_;
   std::vector<Facts> facts_;
   std::vector<Declared> declared_;
   std::vector<bool> done_;
+  std::vector<int> order_;  // scopes as they were inferred
   std::int64_t fold_budget_ = kFoldBudget;
+  int retries_ = 0;
 };
 
 Inference::Inference(const Graph& graph)
     : graph_(graph),
+      constants_(graph.scopes.size()),
       facts_(graph.scopes.size()),
       declared_(graph.scopes.size()),
       done_(graph.scopes.size()) {
@@ -98,7 +109,7 @@ Inference::Inference(const Graph& graph)
     if (!IsScope(constant.scope)) continue;
     const auto scope = static_cast<std::size_t>(constant.scope);
     ValueFact fact{Sane(constant.tensor.dims()), shapes::SmallTensorOf(constant.tensor)};
-    facts_[scope].try_emplace(constant.name, std::move(fact));
+    constants_[scope].try_emplace(constant.name, std::move(fact));
   }
   for (std::size_t s = 0; s < graph.scopes.size(); ++s) {
     for (const ValueInfo& value : graph.scopes[s].values) {
@@ -120,8 +131,10 @@ void Inference::Run() {
 ValueShapes Inference::Result() const {
   ValueShapes result(facts_.size());
   for (std::size_t s = 0; s < facts_.size(); ++s) {
-    for (const auto& [name, fact] : facts_[s]) {
-      if (fact.dims) result[s].emplace(name, *fact.dims);
+    for (const Facts* facts : {&constants_[s], &facts_[s]}) {
+      for (const auto& [name, fact] : *facts) {
+        if (fact.dims) result[s].emplace(name, *fact.dims);
+      }
     }
   }
   return result;
@@ -129,6 +142,7 @@ ValueShapes Inference::Result() const {
 
 void Inference::InferScope(int scope, int depth, const std::vector<Shape>& inputs) {
   done_[scope] = true;
+  order_.push_back(scope);
   const Scope& code = graph_.scopes[scope];
   for (std::size_t i = 0; i < code.inputs.size(); ++i) {
     Shape shape = FilledFrom(&code.inputs[i], i < inputs.size() ? Sane(inputs[i]) : std::nullopt);
@@ -198,22 +212,45 @@ void Inference::InferIf(int scope, int depth, const NodeView& view) {
   }
 }
 
-// Inputs: trip count, condition, carried values. The body sees the iteration number first, and
-// carried values whose shape may change from one iteration to the next.
+void Inference::Forget(std::size_t count) {
+  for (; order_.size() > count; order_.pop_back()) {
+    done_[order_.back()] = false;
+    facts_[order_.back()].clear();
+  }
+}
+
+// Inputs: trip count, condition, carried values. The body sees the iteration number first.
+int Inference::InferLoopBody(const NodeView& view, int depth) {
+  std::vector<Shape> inputs = {Dims(), Dims()};
+  const std::vector<Shape> cautious = inputs;
+  for (std::size_t i = 2; i < view.InputCount(); ++i) inputs.push_back(view.InputDims(i));
+  const std::size_t before = order_.size();
+  const int body =
+      InferSubgraph(view.node(), "body", depth, retries_ < kMaxRetries ? inputs : cautious);
+  if (body < 0 || retries_ >= kMaxRetries) return body;
+  for (std::size_t i = 2; i < inputs.size(); ++i) {
+    const ValueFact* next = OutputOf(body, i - 1);  // output 0 is the condition
+    if (!inputs[i] || (next != nullptr && Common(inputs[i], next->dims) == inputs[i])) continue;
+    // The next iteration sees another shape: nothing that was found can be kept.
+    ++retries_;
+    Forget(before);
+    return InferSubgraph(view.node(), "body", depth, cautious);
+  }
+  return body;
+}
+
 void Inference::InferLoop(int scope, int depth, const NodeView& view) {
   const Node& node = view.node();
-  const std::vector<Shape> inputs = {Dims(), Dims()};
-  const int body = InferSubgraph(node, "body", depth, inputs);
+  const int body = InferLoopBody(view, depth);
   const std::size_t carried = view.InputCount() < 2 ? 0 : view.InputCount() - 2;
   std::vector<Shape> out;
   for (std::size_t i = 0; i < node.outputs.size(); ++i) {
-    const ValueFact* last = OutputOf(body, i + 1);  // output 0 is the condition
-    const Shape dims = last == nullptr ? std::nullopt : last->dims;
+    const ValueFact* last = OutputOf(body, i + 1);
+    out.push_back(last == nullptr ? std::nullopt : last->dims);
     if (i < carried) {
-      out.push_back(Common(view.InputDims(i + 2), dims));
-    } else {
-      out.push_back(dims);
-      if (dims) out.back()->insert(out.back()->begin(), kUnknownDim);
+      out.back() = Common(view.InputDims(i + 2), out.back());  // no iteration gives the input
+    } else if (out.back()) {
+      out.back()->insert(out.back()->begin(), kUnknownDim);
     }
   }
   RecordShapes(scope, node, out);
@@ -262,8 +299,10 @@ void Inference::InferScan(int scope, int depth, const NodeView& view) {
 const ValueFact* Inference::Find(int scope, std::string_view name) const {
   if (name.empty()) return nullptr;
   for (int i = 0; IsScope(scope) && i < kMaxScopeDistance; ++i) {
-    const auto it = facts_[scope].find(name);
-    if (it != facts_[scope].end()) return &it->second;
+    for (const Facts* facts : {&constants_[scope], &facts_[scope]}) {
+      const auto it = facts->find(name);
+      if (it != facts->end()) return &it->second;
+    }
     scope = graph_.scopes[scope].parent;
   }
   return nullptr;
@@ -275,12 +314,12 @@ const ValueFact* Inference::OutputOf(int scope, std::size_t i) const {
 }
 
 void Inference::Record(int scope, const std::string& name, ValueFact fact) {
-  if (name.empty()) return;
+  if (name.empty() || constants_[scope].contains(name)) return;
   const auto declared = declared_[scope].find(name);
   const ValueInfo* info = declared == declared_[scope].end() ? nullptr : declared->second;
   fact.dims = FilledFrom(info, Sane(std::move(fact.dims)));
   facts_[scope].try_emplace(name,
-                            std::move(fact));  // the first definition counts, constants before all
+                            std::move(fact));  // the first definition counts
 }
 
 void Inference::RecordShapes(int scope, const Node& node, const std::vector<Shape>& shapes) {

@@ -56,7 +56,10 @@ std::int64_t Span(const Window& window, std::size_t i) {
 std::int64_t WindowCount(const Window& window, std::size_t i, std::int64_t input) {
   const std::int64_t stride = window.strides[i];
   if (input < 0) return kUnknownDim;
-  if (window.auto_pad == AutoPad::kSame) return (input + stride - 1) / stride;
+  if (window.auto_pad == AutoPad::kSame) {
+    // With dilations, ONNX Runtime refuses convolutions and pools unlike the standard.
+    return window.dilations[i] == 1 ? (input + stride - 1) / stride : kUnknownDim;
+  }
   const std::int64_t span = Span(window, i);
   const std::int64_t start = AddDims(input, window.pads[i]);
   const std::int64_t padded = AddDims(start, window.pads[i + window.kernel.size()]);
@@ -71,8 +74,9 @@ std::int64_t TransposedCount(const Window& window, std::size_t i, std::int64_t i
                              std::int64_t extra) {
   const std::int64_t stride = window.strides[i];
   if (input < 1) return kUnknownDim;
-  if (window.auto_pad == AutoPad::kSame) return MulDims(input, stride);
   const std::int64_t full = AddDims(AddDims(MulDims(input - 1, stride), Span(window, i)), extra);
+  // ONNX Runtime: never more than without padding, if the kernel is smaller than the stride.
+  if (window.auto_pad == AutoPad::kSame) return std::min(full, MulDims(input, stride));
   const std::int64_t pads = window.pads[i] + window.pads[i + window.kernel.size()];
   return full < pads ? kUnknownDim : full - pads;
 }

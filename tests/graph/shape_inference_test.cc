@@ -75,22 +75,37 @@ TEST(InferShapes, AnIfWithAKnownConditionTakesItsBranch) {
   }
 }
 
-TEST(InferShapes, ALoopKeepsWhatItsBodyKeeps) {
+// A Loop whose body runs `op` on the carried value and an outer one, and collects a row.
+GraphBuilder LoopOver(const std::string& op, const Attributes& attributes) {
   GraphBuilder builder;
   builder.Input("x", Dims{4, 6}).Add("Loop", {"trips", "", "x"}, {"last", "all"});
   const int body = builder.AddScope(Scope::Kind::kSubgraph, 0);
   builder.Subgraph("body", body)
       .Input("i", std::nullopt, body)
       .Input("go", std::nullopt, body)
-      .Input("state", Dims{4, 6}, body)
+      .Input("state", std::nullopt, body)
       .Output("go", body)
       .Output("next", body)
       .Output("row", body)
-      .Add("Relu", {"state"}, {"next"}, {}, body)
+      .Add(op, {"state", "x"}, {"next"}, attributes, body)
       .Add("ReduceSum", {"x"}, {"row"}, {{"axes", IntList{0}}}, body);
+  return builder;
+}
+
+TEST(InferShapes, ALoopKeepsTheShapesThatItsBodyKeeps) {
+  const GraphBuilder builder = LoopOver("Add", {});
   EXPECT_EQ(builder.DimsOf("last"), Dims({4, 6}));
   EXPECT_EQ(builder.DimsOf("all"), Dims({-1, 1, 6}));
-  EXPECT_EQ(builder.DimsOf("i", body), Dims({}));
+  EXPECT_EQ(builder.DimsOf("i", 1), Dims({}));
+  EXPECT_EQ(builder.DimsOf("state", 1), Dims({4, 6}));
+}
+
+TEST(InferShapes, ALoopThatGrowsItsValueKnowsOnlyTheRest) {
+  GraphBuilder builder = LoopOver("Concat", {{"axis", std::int64_t{0}}});
+  EXPECT_EQ(builder.DimsOf("last"), Dims({-1, 6}));
+  EXPECT_EQ(builder.DimsOf("state", 1), kNone);
+  builder.graph().scopes[1].inputs[2].dims = Dims{-1, 6};
+  EXPECT_EQ(builder.DimsOf("next", 1), Dims({-1, 6}));
 }
 
 TEST(InferShapes, AScanSeesOneStepOfItsSequences) {

@@ -183,7 +183,7 @@ class RandomGraph {
 TEST(ShapeRobustness, NonsenseGraphsGiveOnlyUnknownOrSaneShapes) {
   const std::vector<std::string> ops = AllOperators();
   std::size_t known = 0;
-  for (std::uint32_t seed = 0; seed < 4000; ++seed) {
+  for (std::uint32_t seed = 0; seed < 3000; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     const Graph graph = RandomGraph(seed).Make(ops);
     ValueShapes shapes;
@@ -200,7 +200,7 @@ TEST(ShapeRobustness, NonsenseGraphsGiveOnlyUnknownOrSaneShapes) {
       }
     }
   }
-  EXPECT_GT(known, 20'000u);  // the graphs must get past the first checks to prove anything
+  EXPECT_GT(known, 15'000u);  // the graphs must get past the first checks to prove anything
 }
 
 // A chain that doubles a tensor's size in every step must end at the limit, not at 2^60 elements.

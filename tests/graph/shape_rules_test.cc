@@ -36,6 +36,9 @@ TEST(ConvRule, SamePaddingDividesByTheStride) {
   }
   EXPECT_EQ(Result("Conv", {kImage, Of({4, 3, 5, 5})}, {{"auto_pad", Text("VALID")}}),
             Dims({1, 4, 5, 4}));
+  EXPECT_EQ(Result("Conv", {kImage, Of({4, 3, 5, 5})},
+                   {{"auto_pad", Text("SAME_UPPER")}, {"dilations", IntList{1, 2}}}),
+            Dims({1, 4, 9, -1}));
 }
 
 TEST(ConvRule, MalformedAttributesLeaveOnlyTheSpatialAxesUnknown) {
@@ -203,6 +206,7 @@ TEST(LayoutRule, SliceTakesAttributesOrInputs) {
   EXPECT_EQ(slice(5, 5, 1), Dims({0}));
   EXPECT_EQ(slice(0, 10, INT64_MAX), Dims({1}));
   EXPECT_EQ(slice(9, INT64_MIN, INT64_MIN), Dims({1}));
+  EXPECT_EQ(slice(-1, INT64_MAX, -1), Dims({10}));  // as ONNX Runtime
   EXPECT_EQ(slice(0, 10, 0), Dims({-1}));
   EXPECT_EQ(Result("Slice", {Of({10, 4}), Anything(), Anything(), Ints({0})}), Dims({-1, 4}));
   EXPECT_EQ(Result("Slice", {Of({10, 4}), Ints({0}), Ints({1}), Ints({2})}), Dims({-1, -1}));
@@ -240,6 +244,7 @@ TEST(LayoutRule, FlattensTransposesAndSqueezes) {
   EXPECT_EQ(Result("Transpose", {kImage}, {{"perm", IntList{0, 2, 3, 1}}}), Dims({1, 9, 8, 3}));
   EXPECT_EQ(Result("Transpose", {kImage}, {{"perm", IntList{0, 0, 3, 1}}}), kNone);
   EXPECT_EQ(Result("Squeeze", {Of({1, 3, 1})}), Dims({3}));
+  EXPECT_EQ(Result("Squeeze", {Of({1, 3, 1}), Ints({})}), Dims({3}));
   EXPECT_EQ(Result("Squeeze", {Of({1, 3, 1}), Ints({-1})}), Dims({1, 3}));
   EXPECT_EQ(Result("Squeeze", {Of({1, 3, 1})}, {{"axes", IntList{1}}}), kNone);
   EXPECT_EQ(Result("Squeeze", {Of({1, 3, 1}), Anything()}), kNone);
