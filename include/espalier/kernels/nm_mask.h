@@ -6,11 +6,11 @@
 namespace espalier {
 
 /// Keeps, in every group of `m` neighbours of every row, the `n` elements of largest magnitude and
-/// sets the others to +0.0, in place. Of equal magnitudes the lower index stays. The last group of a
-/// row may be shorter; it is treated as if padded with zeros (it keeps min(n, its length)).
+/// sets the others to +0.0, in place. Of equal magnitudes the lower index stays. The last group of
+/// a row may be shorter; it is treated as if padded with zeros (it keeps min(n, its length)).
 ///
-/// Elements are the bits of IEEE-like floats (float16 and bfloat16 in the 16-bit version, float32 in
-/// the 32-bit one): magnitude order is the integer order of the bits without the sign. NaN ranks
+/// Elements are the bits of IEEE-like floats (float16 and bfloat16 in the 16-bit version, float32
+/// in the 32-bit one): magnitude order is the integer order of the bits without the sign. NaN ranks
 /// above infinity; callers refuse both.
 ///
 /// @param bits  [rows, cols], row-major.

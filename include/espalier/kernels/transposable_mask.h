@@ -5,12 +5,12 @@
 
 namespace espalier {
 
-/// Chooses for every 4x4 tile the best of the 90 masks with two kept per row and per column: the one
-/// with the largest sum of scores, so that the matrix and its transpose are both 2:4. Exact search,
-/// no greedy step. Among equal sums (in float, added in the fixed order given by the reference) the
-/// mask that comes first wins; masks are ordered so that lower indices are kept first.
-/// Tiles that stick out over the last row or column count the missing scores as zero; `keep` is only
-/// written inside the matrix.
+/// Chooses for every 4x4 tile the best of the 90 masks with two kept per row and per column: the
+/// one with the largest sum of scores, so that the matrix and its transpose are both 2:4. Exact
+/// search, no greedy step. Masks, their order, the order of the additions and so the winner among
+/// equal sums are those of BestTransposableMask() in pattern/transposable_masks.h, which the
+/// reference calls. Tiles that stick out over the last row or column count the missing scores as
+/// zero; `keep` is only written inside the matrix.
 ///
 /// @param scores  [rows, cols] at `row_stride` elements from row to row; finite, >= 0.
 /// @param keep    [rows, cols] at the same stride; receives 1 (keep) or 0.
