@@ -20,29 +20,39 @@ std::string StrongestPattern(const LayerInspection& layer) {
   return "";
 }
 
-std::string MacsText(const std::optional<std::int64_t>& macs) {
-  return macs ? CountText(*macs) : "?";
+Table LayerTable(const Inspection& inspection) {
+  const bool macs = inspection.macs.has_value();  // checkpoints do not say
+  std::vector<Table::Column> columns = {{"layer"},
+                                        {"op", Table::Align::kLeft, 14},
+                                        {"shape", Table::Align::kLeft, 16},
+                                        {"params", Table::Align::kRight}};
+  if (macs) columns.push_back({"MACs", Table::Align::kRight});
+  columns.push_back({"zeros", Table::Align::kRight});
+  columns.push_back({"pattern"});
+  Table table(columns);
+  for (const LayerInspection& layer : inspection.layers) {
+    std::vector<std::string> row = {layer.name, layer.op, DimsText(layer.shape),
+                                    CountText(layer.parameters)};
+    if (macs) row.push_back(layer.macs ? CountText(*layer.macs) : "?");
+    row.push_back(layer.note.empty() ? PercentText(layer.Sparsity()) : "-");
+    row.push_back(StrongestPattern(layer));
+    table.AddRow(row);
+  }
+  return table;
+}
+
+std::string MacsText(const Inspection& inspection) {
+  if (!inspection.macs) return "";
+  return fmt::format("{}{} MACs a sample, ", inspection.macs_complete ? "" : "at least ",
+                     CountText(*inspection.macs));
 }
 
 std::string InspectionText(const Inspection& inspection, const std::string& model) {
-  Table table({{"layer"},
-               {"op", Table::Align::kLeft, 14},
-               {"shape", Table::Align::kLeft, 16},
-               {"params", Table::Align::kRight},
-               {"MACs", Table::Align::kRight},
-               {"zeros", Table::Align::kRight},
-               {"pattern"}});
-  for (const LayerInspection& layer : inspection.layers) {
-    table.AddRow({layer.name, layer.op, DimsText(layer.shape), CountText(layer.parameters),
-                  MacsText(layer.macs), layer.note.empty() ? PercentText(layer.Sparsity()) : "-",
-                  StrongestPattern(layer)});
-  }
+  const Table table = LayerTable(inspection);
   std::string text = table.empty() ? "" : table.Text() + '\n';
-  text += fmt::format("{}: {} layers with weights, {} parameters, {}{} MACs a sample, {} zeros\n",
-                      Printable(model), inspection.layers.size(), CountText(inspection.parameters),
-                      inspection.macs_complete ? "" : "at least ",
-                      inspection.macs ? CountText(*inspection.macs) : "0",
-                      PercentText(inspection.sparsity));
+  text += fmt::format("{}:\n{} layers with weights, {} parameters, {}{} zeros\n", Printable(model),
+                      inspection.layers.size(), CountText(inspection.parameters),
+                      MacsText(inspection), PercentText(inspection.sparsity));
   Table refused({{"cannot be pruned"}, {"because"}});
   for (const LayerInspection& layer : inspection.layers) {
     if (!layer.note.empty()) refused.AddRow({layer.name, layer.note});

@@ -33,6 +33,25 @@ int StatusOf(ErrorCode code) {
   return kOurBug;
 }
 
+constexpr std::size_t kHelpColumn = 30;  // where descriptions start
+constexpr std::size_t kHelpWidth = 80 - kHelpColumn;
+
+// CLI11's own help leaves long descriptions on one line.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(kHelpColumn); }
+  std::string make_option_desc(const CLI::Option* option) const override {
+    std::string text;
+    for (const std::string& line : Wrapped(CLI::Formatter::make_option_desc(option), kHelpWidth)) {
+      text += (text.empty() ? "" : "\n") + line;
+    }
+    return text;
+  }
+};
+
+constexpr const char* kSubcommandFooter =
+    "All subcommands also take --json, --quiet, --verbose, --threads N, --config FILE.";
+
 /// What the subcommands' options are parsed into.
 struct Parsed {
   CommonOptions common;
@@ -136,8 +155,9 @@ void AddCommon(CLI::App& app, CommonOptions* common) {
       ->type_name("N")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  app.set_config("--config", "",
-                 "Read options from an INI or TOML file, [prune] for a subcommand's");
+  app.set_config(
+      "--config", "",
+      "Read options from a TOML or INI file; those of a subcommand stand under [prune] etc.");
 }
 
 int Dispatch(const CLI::App& app, const Parsed& parsed, const Streams& streams) {
@@ -160,13 +180,14 @@ int ParseAndRun(std::vector<std::string> arguments, const Streams& streams) {
   app.require_subcommand(1);
   app.fallthrough();
   app.footer(kFooter);
-  app.get_formatter()->column_width(30);
+  app.formatter(std::make_shared<HelpFormatter>());
   AddCommon(app, &parsed.common);
   AddInspect(app, &parsed);
   AddVerify(app, &parsed);
   AddPrune(app, &parsed);
   app.add_subcommand("patterns", "List the patterns");
   app.add_subcommand("criteria", "List the criteria");
+  for (CLI::App* sub : app.get_subcommands({})) sub->footer(kSubcommandFooter);
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
   try {
     app.parse(std::move(arguments));

@@ -29,31 +29,16 @@ std::size_t Offset(std::string_view text, std::size_t n) {
   return i;
 }
 
-// Keeps both ends: the end of a layer's name tells more than its middle.
+// Keeps the end: layers of one network share the head of their names.
 std::string Shortened(const std::string& text, std::size_t most) {
   const std::size_t length = Length(text);
   if (most == 0 || length <= most) return text;
-  const std::size_t head = (most - 2) / 3;
-  const std::size_t tail = most - 2 - head;
-  return text.substr(0, Offset(text, head)) + ".." + text.substr(Offset(text, length - tail));
+  return ".." + text.substr(Offset(text, length - (most - 2)));
 }
 
 std::string Padded(const std::string& text, std::size_t width, Table::Align align) {
   const std::string space(width - std::min(width, Length(text)), ' ');
   return align == Table::Align::kLeft ? text + space : space + text;
-}
-
-std::vector<std::string> Wrapped(const std::string& text, std::size_t width) {
-  std::vector<std::string> lines;
-  std::string_view rest = text;
-  while (Length(rest) > width) {
-    std::size_t cut = rest.rfind(' ', Offset(rest, width));
-    if (cut == std::string_view::npos || cut == 0) cut = Offset(rest, width);
-    lines.emplace_back(rest.substr(0, cut));
-    rest.remove_prefix(cut + (rest[cut] == ' ' ? 1 : 0));
-  }
-  lines.emplace_back(rest);
-  return lines;
 }
 
 std::string WithoutTrailingSpace(std::string line) {
@@ -74,6 +59,19 @@ std::string Printable(std::string_view text) {
     }
   }
   return out;
+}
+
+std::vector<std::string> Wrapped(const std::string& text, std::size_t width) {
+  std::vector<std::string> lines;
+  std::string_view rest = text;
+  while (Length(rest) > width) {
+    std::size_t cut = rest.rfind(' ', Offset(rest, width));
+    if (cut == std::string_view::npos || cut == 0) cut = Offset(rest, width);
+    lines.emplace_back(rest.substr(0, cut));
+    rest.remove_prefix(cut + (rest[cut] == ' ' ? 1 : 0));
+  }
+  lines.emplace_back(rest);
+  return lines;
 }
 
 std::string CountText(std::int64_t count) {

@@ -16,6 +16,9 @@ std::string CountText(std::int64_t count);
 /// 0.754 -> "75.4%".
 std::string PercentText(double ratio);
 
+/// Breaks text at spaces into lines of at most `width` characters (longer words are cut).
+std::vector<std::string> Wrapped(const std::string& text, std::size_t width);
+
 /// A table for a terminal of 80 columns.
 class Table {
  public:
@@ -23,7 +26,7 @@ class Table {
   struct Column {
     std::string title;
     Align align = Align::kLeft;
-    /// The widest that the column gets; longer cells lose their middle. 0: no limit.
+    /// The widest that the column gets; longer cells lose their beginning. 0: no limit.
     std::size_t most = 0;
   };
 
@@ -33,7 +36,7 @@ class Table {
   bool empty() const { return rows_.empty(); }
 
   /// The table with a line of titles. Where it would pass 80 columns, the first column's cells lose
-  /// their middle down to 24 characters, then the last column wraps.
+  /// their beginning down to 24 characters, then the last column wraps.
   std::string Text() const;
 
  private:

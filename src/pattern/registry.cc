@@ -16,7 +16,7 @@ const PatternRegistry& PatternRegistry::BuiltIn() {
   // of a static library, and a reader could not find the list.
   static const PatternRegistry registry = [] {
     PatternRegistry r;
-    r.Add({"N:M", "keep N of every M consecutive input channels: 2:4, 1:4, 4:8, ...", &ParseNm});
+    r.Add({"N:M", "keep N of every M consecutive input channels, e.g. 2:4", &ParseNm});
     r.Add({"2:4-transposable", "2:4 along input and along output channels", &ParseTransposable});
     r.Add({"block:RxC", "keep or drop tiles of R output x C input channels", &ParseBlock});
     r.Add({"unstructured", "keep or drop single weights", &ParseUnstructured});

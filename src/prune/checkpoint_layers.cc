@@ -13,9 +13,15 @@ bool HasAny(const std::string& name, std::initializer_list<std::string_view> par
       parts, [&name](std::string_view part) { return name.find(part) != std::string::npos; });
 }
 
+// torch.nn.LSTM has weight_ih_l0, weight_hh_l0, ...; torch.nn.LSTMCell weight_ih, weight_hh.
+bool IsRecurrent(const std::string& name) {
+  return HasAny(name, {"weight_ih_l", "weight_hh_l"}) || name.ends_with("weight_ih") ||
+         name.ends_with("weight_hh");
+}
+
 bool IsNamedLikeWeight(const std::string& name) {
   return name == "weight" || name.ends_with(".weight") || name.ends_with("_weight") ||
-         HasAny(name, {"weight_ih_l", "weight_hh_l", "in_proj_weight"});
+         IsRecurrent(name);
 }
 
 std::string RefusalOf(const SafetensorsEntry& entry) {
@@ -66,7 +72,7 @@ std::optional<Layer> LayerOfCheckpointTensor(const SafetensorsEntry& entry) {
     layer.refusal = refusal;
   }
   layer.caution = CautionOf(entry);
-  if (HasAny(entry.name, {"weight_ih_l", "weight_hh_l"}) && entry.shape.size() == 2) {
+  if (IsRecurrent(entry.name) && entry.shape.size() == 2) {
     layer.kind = LayerKind::kRecurrent;
     layer.op = "recurrent";
   }

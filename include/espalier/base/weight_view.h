@@ -57,6 +57,7 @@ struct PackedShape {
   bool operator==(const PackedShape&) const = default;
 };
 
+/// The packed order of a whole weight.
 PackedShape PackedShapeOf(const WeightView& view);
 
 }  // namespace espalier

@@ -11,6 +11,7 @@
 
 namespace espalier {
 
+/// What a layer is, as far as selections care.
 enum class LayerKind { kConv, kLinear, kRecurrent };
 
 /// How integer weights stand for real numbers: real = scale * (stored - zero_point). A pruned

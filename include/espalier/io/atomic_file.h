@@ -10,6 +10,7 @@
 
 namespace espalier {
 
+/// Whether an output may take the place of an existing file.
 enum class Overwrite : bool { kNo, kYes };
 
 /// An output file that appears under its name whole or not at all. Bytes go to an unnamed file in
