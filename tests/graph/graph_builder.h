@@ -1,5 +1,7 @@
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstdint>
 #include <cstring>
 #include <map>
@@ -111,7 +113,7 @@ inline GraphBuilder OneNode(const std::string& op, const std::vector<Arg>& args,
   GraphBuilder builder;
   std::vector<std::string> inputs;
   for (const Arg& arg : args) {
-    inputs.push_back(arg.absent ? "" : "x" + std::to_string(inputs.size()));
+    inputs.push_back(arg.absent ? "" : fmt::format("x{}", inputs.size()));
     if (arg.constant) {
       builder.Constant(inputs.back(), *arg.constant);
     } else if (!arg.absent) {
@@ -121,7 +123,7 @@ inline GraphBuilder OneNode(const std::string& op, const std::vector<Arg>& args,
     }
   }
   std::vector<std::string> names;
-  for (int i = 0; i < outputs; ++i) names.push_back("y" + std::to_string(i));
+  for (int i = 0; i < outputs; ++i) names.push_back(fmt::format("y{}", i));
   builder.Add(op, inputs, names, attributes);
   return builder;
 }

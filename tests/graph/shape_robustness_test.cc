@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -149,16 +150,16 @@ class RandomGraph {
   void Fill(const std::vector<std::string>& ops, int scopes, int scope, GraphBuilder* builder) {
     std::vector<std::string> names = {"", "nowhere"};
     for (int i = 0; i < 4; ++i) {
-      names.push_back("x" + std::to_string(i));
+      names.push_back(fmt::format("x{}", i));
       builder->Input(names.back(), Below(5) == 0 ? std::optional<Dims>() : Numbers(5), scope);
-      names.push_back("c" + std::to_string(i));
+      names.push_back(fmt::format("c{}", i));
       builder->Constant(names.back(), Constant(), Below(30) == 0 ? -7 : scope);
     }
     for (int i = 0; i < 25; ++i) {
       std::vector<std::string> inputs, outputs;
       for (int n = Below(6); n > 0; --n) inputs.push_back(AnyOf(names));
       for (int n = Below(4); n > 0; --n) {
-        outputs.push_back("y" + std::to_string(Below(60)));
+        outputs.push_back(fmt::format("y{}", Below(60)));
         if (Below(10) == 0) builder->Declare(outputs.back(), Numbers(5), scope);
       }
       Attributes attributes;
@@ -184,7 +185,7 @@ TEST(ShapeRobustness, NonsenseGraphsGiveOnlyUnknownOrSaneShapes) {
   const std::vector<std::string> ops = AllOperators();
   std::size_t known = 0;
   for (std::uint32_t seed = 0; seed < 3000; ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
+    SCOPED_TRACE(fmt::format("seed {}", seed));
     const Graph graph = RandomGraph(seed).Make(ops);
     ValueShapes shapes;
     ASSERT_NO_THROW(shapes = InferShapes(graph));
@@ -208,8 +209,8 @@ TEST(ShapeRobustness, RepeatedConcatDoesNotGrowWithoutBound) {
   GraphBuilder builder;
   builder.Constant("y0", IntVector({1, 2}));
   for (int i = 0; i < 60; ++i) {
-    const std::string from = "y" + std::to_string(i);
-    builder.Add("Concat", {from, from}, {"y" + std::to_string(i + 1)}, {{"axis", std::int64_t{0}}});
+    const std::string from = fmt::format("y{}", i);
+    builder.Add("Concat", {from, from}, {fmt::format("y{}", i + 1)}, {{"axis", std::int64_t{0}}});
   }
   EXPECT_EQ(builder.DimsOf("y39"), Dims({std::int64_t{1} << 40}));
   EXPECT_EQ(builder.DimsOf("y40"), Dims({-1}));
@@ -220,8 +221,8 @@ TEST(ShapeRobustness, ManyFoldsOfALargeTensorComeToAnEnd) {
   GraphBuilder builder;
   builder.Constant("x", IntVector(Dims(4096, 1)));
   for (int i = 0; i < 20'000; ++i) {
-    builder.Add("ReduceMax", {"x"}, {"r" + std::to_string(i)});
-    builder.Add("Identity", {"x"}, {"i" + std::to_string(i)});
+    builder.Add("ReduceMax", {"x"}, {fmt::format("r{}", i)});
+    builder.Add("Identity", {"x"}, {fmt::format("i{}", i)});
   }
   EXPECT_EQ(Values(builder, "r0"), Dims({1}));
   EXPECT_EQ(Values(builder, "r19999"), Dims({-1}));
