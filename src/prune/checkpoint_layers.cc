@@ -42,16 +42,16 @@ std::string RefusalOf(const SafetensorsEntry& entry) {
 std::string CautionOf(const SafetensorsEntry& entry) {
   if (entry.shape.size() == 2 &&
       HasAny(entry.name, {"embed", "wte.", "wpe.", "shared.weight", "word_embeddings"})) {
-    return "looks like an embedding; choose it with --only name:";
+    return "an embedding? --only name: takes it";
   }
   if (entry.shape.size() == 2 && HasAny(entry.name, {"lm_head"})) {
-    return "output head, usually left dense; choose it with --only name:";
+    return "output head; --only name: takes it";
   }
   if (entry.shape.size() == 2 && HasAny(entry.name, {".c_attn.", ".c_fc.", ".c_proj."})) {
-    return "GPT-2 stores it [input, output]; if yours is [output, input], use --only name:";
+    return "GPT-2 stores it [input, output]; --only name: takes it as [output, input]";
   }
   if (!IsNamedLikeWeight(entry.name)) {
-    return "not named like a weight; choose it with --only name:";
+    return "not named like a weight; --only name: takes it";
   }
   return "";
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Runs the commands that the documentation shows, and compares what they print with what it says.
 
-    run_docs.py --program PATH/espalier [--shared FOLDER] FILE.md...
+    run_docs.py --program PATH/espalier [--program OTHER]... [--shared FOLDER] FILE.md...
 
 Each ```sh block of a page runs with `bash -euo pipefail` in one temporary folder per page, which
-holds copies of $ESPALIER_SHARED/models, with the program on PATH; so a block can use the files of
+holds copies of $ESPALIER_SHARED/models and the project's tools/, with the programs on PATH; so a block can use the files of
 an earlier one. A ```text block that follows directly is what the block prints (stdout and stderr);
 spaces at line ends do not count, and a line `...` stands for any number of lines.
 Words after `sh`:  exit=N  the block ends with status N;  no-run  the block is shown only (listed).
@@ -122,13 +122,14 @@ def run_block(block, following, folder, environment):
                              lineterm=""))
 
 
-def run_page(path, program, shared, folder):
+def run_page(path, programs, shared, folder):
     """Runs one page in `folder`; returns (blocks run, faults)."""
     for model in sorted((shared / "models").iterdir()):
         if model.is_file():
             shutil.copy(model, folder)
+    (folder / "tools").symlink_to(pathlib.Path(__file__).resolve().parents[2] / "tools")
     environment = dict(os.environ, ESPALIER_SHARED=str(shared), LC_ALL="C.UTF-8", COLUMNS="80",
-                       PATH=f"{program.parent}:{os.environ['PATH']}")
+                       PATH=":".join([*(str(p.parent) for p in programs), os.environ["PATH"]]))
     count, faults = 0, []
     for block, following in commands_with_output(path.read_text(encoding="utf-8")):
         place = f"{path.name}:{block.line}"
@@ -147,7 +148,7 @@ def run_page(path, program, shared, folder):
 def main():
     source = pathlib.Path(__file__).resolve().parents[2]
     parser = argparse.ArgumentParser()
-    parser.add_argument("--program", type=pathlib.Path, required=True)
+    parser.add_argument("--program", type=pathlib.Path, required=True, action="append", dest="programs")
     parser.add_argument("--shared", type=pathlib.Path,
                         default=os.environ.get("ESPALIER_SHARED", source.parent / "shared"))
     parser.add_argument("pages", type=pathlib.Path, nargs="+")
@@ -158,7 +159,7 @@ def main():
     total, faults = 0, []
     for page in args.pages:
         with tempfile.TemporaryDirectory(prefix="espalier_docs_") as folder:
-            count, wrong = run_page(page, args.program.resolve(), args.shared.resolve(),
+            count, wrong = run_page(page, [p.resolve() for p in args.programs], args.shared.resolve(),
                                     pathlib.Path(folder))
         total += count
         faults += wrong
