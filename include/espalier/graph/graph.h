@@ -23,7 +23,7 @@ struct Node {
   std::string name;     ///< As in the file; often empty.
   std::string op_type;  ///< "Conv", "MatMul", ...
   std::string domain;   ///< Empty for ONNX's own operators ("ai.onnx" is stored as empty).
-  std::vector<std::string> inputs;   ///< Value names; empty for an optional input left out.
+  std::vector<std::string> inputs;  ///< Value names; empty for an optional input left out.
   std::vector<std::string> outputs;
   std::map<std::string, Attribute> attributes;  ///< Without graphs: those are `subgraphs`.
   std::map<std::string, int> subgraphs;         ///< Attribute name -> index in Graph::scopes.
@@ -41,12 +41,12 @@ struct ValueInfo {
 struct Scope {
   enum class Kind { kMain, kSubgraph, kFunction };
   Kind kind = Kind::kMain;
-  int parent = -1;           ///< Index of the enclosing scope, whose values are visible; -1 if none.
-  std::string name;          ///< Graph name, or "domain.name" of a function.
-  std::vector<Node> nodes;   ///< In the file's (topological) order, without Constant nodes.
+  int parent = -1;          ///< Index of the enclosing scope, whose values are visible; -1 if none.
+  std::string name;         ///< Graph name, or "domain.name" of a function.
+  std::vector<Node> nodes;  ///< In the file's (topological) order, without Constant nodes.
   std::vector<ValueInfo> inputs;
   std::vector<ValueInfo> outputs;
-  std::vector<ValueInfo> values;       ///< What the file says of intermediate values.
+  std::vector<ValueInfo> values;  ///< What the file says of intermediate values.
 };
 
 /// A constant value: an initializer, or the output of a Constant node.
@@ -71,7 +71,8 @@ class ConstantIndex {
  public:
   explicit ConstantIndex(const Graph& graph);
 
-  /// Index in Graph::constants of what `name` means in `scope`, or -1 if it is not a constant there.
+  /// Index in Graph::constants of what `name` means in `scope`, or -1 if it is not a constant
+  /// there.
   int Find(int scope, std::string_view name) const;
 
  private:
