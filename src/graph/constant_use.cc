@@ -12,6 +12,7 @@ namespace espalier {
 namespace {
 
 constexpr std::int64_t kMostRank = 64;
+constexpr int kMostDepth = 256;  // of subgraphs; deeper ones come last in the order
 
 bool IsOneOf(const std::string& text, std::initializer_list<std::string_view> list) {
   return std::ranges::find(list, text) != list.end();
@@ -37,8 +38,9 @@ std::optional<Dims> NormalizedAxes(Dims axes, std::int64_t rank) {
 std::optional<Dims> SqueezedDims(const Dims& dims, const std::optional<Dims>& axes) {
   Dims out;
   const auto rank = static_cast<std::int64_t>(dims.size());
-  const auto normal = axes ? NormalizedAxes(*axes, rank) : std::optional<Dims>();
-  if (axes && !normal) return std::nullopt;
+  const bool chosen = axes && !axes->empty();  // ONNX Runtime takes an empty list as none given
+  const auto normal = chosen ? NormalizedAxes(*axes, rank) : std::optional<Dims>();
+  if (chosen && !normal) return std::nullopt;
   for (std::int64_t i = 0; i < rank; ++i) {
     const bool drop = normal ? std::ranges::binary_search(*normal, i) : dims[i] == 1;
     if (!drop) {
@@ -77,7 +79,9 @@ std::optional<Dims> ReshapeTarget(const Dims& dims, Dims target, bool allow_zero
       return std::nullopt;
     }
   }
-  if (inferred != nullptr) *inferred = ElementCount(dims) / known;
+  const std::int64_t elements = ElementCount(dims);
+  if (known > elements) return std::nullopt;  // also keeps ElementCount(target) in range
+  if (inferred != nullptr) *inferred = elements / known;
   return target;
 }
 
@@ -109,6 +113,7 @@ std::optional<StridedArray> Transposed(const StridedArray& array, const Dims& or
 
 std::optional<StridedArray> Reshaped(const StridedArray& array, const Dims& dims) {
   if (ElementCount(array.dims) != ElementCount(dims)) return std::nullopt;
+  if (ElementCount(dims) == 0) return ContiguousArray(dims);
   // Axes that are neighbours in memory merge into one; then each merged axis splits into new ones.
   std::vector<Axis> merged;
   for (std::size_t i = 0; i < array.dims.size(); ++i) {
@@ -140,8 +145,9 @@ ConstantUses::ConstantUses(const Graph& graph)
       constants_(graph),
       defined_(graph.scopes.size()),
       readers_(graph.scopes.size()) {
-  for (const Constant& constant : graph.constants)
-    defined_[constant.scope][constant.name] = nullptr;
+  for (const Constant& constant : graph.constants) {
+    if (IsScope(constant.scope)) defined_[constant.scope][constant.name] = nullptr;
+  }
   for (std::size_t s = 0; s < graph.scopes.size(); ++s) {
     const Scope& scope = graph.scopes[s];
     for (const ValueInfo& input : scope.inputs) defined_[s][input.name] = nullptr;
@@ -159,14 +165,16 @@ ConstantUses::ConstantUses(const Graph& graph)
     for (const ValueInfo& output : graph.scopes[s].outputs) {
       AddReader(output.name, {scope, nullptr, 0});
     }
-    if (graph.scopes[s].parent < 0) Number(scope);
+    if (graph.scopes[s].parent < 0) Number(scope, 0);
   }
 }
 
-void ConstantUses::Number(int scope) {
+void ConstantUses::Number(int scope, int depth) {
+  if (!IsScope(scope) || depth > kMostDepth) return;
   for (const Node& node : graph_.scopes[scope].nodes) {
-    order_.emplace(&node, static_cast<int>(order_.size()));
-    for (const auto& [attribute, subgraph] : node.subgraphs) Number(subgraph);
+    // A node that has a number already: malformed, two nodes share a subgraph.
+    if (!order_.emplace(&node, static_cast<int>(order_.size())).second) return;
+    for (const auto& [attribute, subgraph] : node.subgraphs) Number(subgraph, depth + 1);
   }
 }
 
@@ -177,10 +185,14 @@ int ConstantUses::OrderOf(const Node* node) const {
 
 void ConstantUses::AddReader(const std::string& value, const Reader& reader) {
   if (value.empty()) return;
-  for (int s = reader.scope; s >= 0; s = graph_.scopes[s].parent) {
-    if (!defined_[s].contains(value)) continue;
-    readers_[s][value].push_back(reader);
-    return;
+  int s = reader.scope;
+  // At most as many steps as there are scopes, should a hand-made graph's parents form a circle.
+  for (std::size_t steps = 0; steps < defined_.size() && IsScope(s); ++steps) {
+    if (defined_[s].contains(value)) {
+      readers_[s][value].push_back(reader);
+      return;
+    }
+    s = graph_.scopes[s].parent;
   }
 }
 
@@ -191,6 +203,7 @@ std::vector<ConstantUse> ConstantUses::Of(int index) const {
     ConstantUse so_far;
   };
   const Constant& constant = graph_.constants[index];
+  if (!IsScope(constant.scope)) return {};
   ConstantUse start;
   start.array = ContiguousArray(constant.tensor.dims());
   std::vector<ConstantUse> uses;
@@ -204,9 +217,9 @@ std::vector<ConstantUse> ConstantUses::Of(int index) const {
     for (const Reader& reader : it->second) {
       if (reader.node != nullptr && ReadsShapeOnly(*reader.node)) continue;
       ConstantUse use = step.so_far;
-      const auto part = PartOf(reader, use.array);
+      const auto part = use.obstacle.empty() ? PartOf(reader, use.array) : std::nullopt;
       if (part && SlicesWhole(reader, use.array, *part)) {
-        use.reordered = Axis{part->size, use.array.strides[part->axis]};
+        use.reordered.push_back({part->size, use.array.strides[part->axis]});
         const Reader& concat = readers_[reader.scope].at(reader.node->outputs[0]).front();
         if (!passed.insert(concat.node).second) continue;
         steps.push_back({concat.scope, concat.node->outputs[0], use});
@@ -235,15 +248,16 @@ bool ConstantUses::PassThrough(const Reader& reader, ConstantUse* use) const {
       IsOneOf(node.op_type, {"Identity", "Cast", "CastLike", "Transpose", "Reshape", "Squeeze",
                              "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear"});
   if (!moves) return false;
+  if (!use->obstacle.empty()) return true;  // only who reads it in the end is of interest
   const auto moved = Moved(reader, use->array);
   if (!moved) {
     use->obstacle =
         fmt::format("{} changes its layout in a way that cannot be followed", NodeText(node));
-    return false;
+    return true;
   }
   use->array = *moved;
-  if (node.op_type == "DequantizeLinear") {
-    use->dequantize = QuantizationNode{reader.scope, &node, *moved};
+  if (node.op_type == "DequantizeLinear" && !use->dequantize) {
+    use->dequantize = QuantizationNode{reader.scope, &node, *moved, !use->reordered.empty()};
   }
   return true;
 }
@@ -333,7 +347,8 @@ std::optional<StridedArray> ConstantUses::Moved(const Reader& reader,
     const auto allow_zero = IntAttribute(node, "allowzero", 0);
     if (target && allow_zero) dims = ReshapeTarget(array.dims, *target, *allow_zero != 0);
   } else if (node.op_type == "Squeeze") {
-    const bool given = node.attributes.contains("axes") || node.inputs.size() > 1;
+    const bool given =
+        node.attributes.contains("axes") || (node.inputs.size() > 1 && !node.inputs[1].empty());
     const auto axes = ints("axes");
     if (axes || !given) dims = SqueezedDims(array.dims, axes);
   } else if (node.op_type == "Unsqueeze") {

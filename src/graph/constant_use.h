@@ -31,7 +31,8 @@ std::optional<StridedArray> Reshaped(const StridedArray& array, const Dims& dims
 struct QuantizationNode {
   int scope = 0;
   const Node* node = nullptr;
-  StridedArray array;  ///< The constant as that node sees it.
+  StridedArray array;      ///< The constant as that node sees it.
+  bool reordered = false;  ///< Whether it sees parts in another order than they are stored.
 };
 
 /// One node that reads a constant, directly or through nodes that only move its elements.
@@ -40,11 +41,12 @@ struct ConstantUse {
   const Node* node = nullptr;                  ///< Null if `obstacle` is a graph output.
   int input = 0;                               ///< Which input of the node.
   StridedArray array;                          ///< How the node sees the constant.
-  std::optional<QuantizationNode> dequantize;  ///< The last DequantizeLinear passed.
-  /// An axis along which the node sees the parts of the constant in another order: the gates of
+  std::optional<QuantizationNode> dequantize;  ///< The first DequantizeLinear passed.
+  /// Axes along which the node sees the parts of the constant in another order: the gates of
   /// PyTorch's LSTM are put in ONNX's order by Slice and Concat.
-  std::optional<Axis> reordered;
-  std::string obstacle;  ///< Set where the walk had to stop: what reads it, in words.
+  std::vector<Axis> reordered;
+  /// Why `array` is not known, in words: the layout was lost on the way, or it is a graph output.
+  std::string obstacle;
 };
 
 /// Follows constants to their readers over all scopes of a graph, with ONNX's scoping rules.
@@ -72,7 +74,10 @@ class ConstantUses {
   };
   using ReaderMap = std::map<std::string, std::vector<Reader>, std::less<>>;
 
-  void Number(int scope);
+  bool IsScope(int scope) const {
+    return scope >= 0 && static_cast<std::size_t>(scope) < graph_.scopes.size();
+  }
+  void Number(int scope, int depth);
   void AddReader(const std::string& value, const Reader& reader);
   bool PassThrough(const Reader& reader, ConstantUse* use) const;
   std::optional<SlicePart> PartOf(const Reader& reader, const StridedArray& array) const;

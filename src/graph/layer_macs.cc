@@ -7,9 +7,12 @@ namespace {
 
 const Dims* ShapeOf(const Graph& graph, const ValueShapes& shapes, int scope,
                     const std::string& value) {
-  for (int s = scope; s >= 0; s = graph.scopes[s].parent) {
-    const auto it = shapes[s].find(value);
-    if (it != shapes[s].end()) return &it->second;
+  // At most as many steps as there are scopes, should a hand-made graph's parents form a circle.
+  for (std::size_t steps = 0; steps < shapes.size(); ++steps) {
+    if (scope < 0 || static_cast<std::size_t>(scope) >= shapes.size()) return nullptr;
+    const auto it = shapes[scope].find(value);
+    if (it != shapes[scope].end()) return &it->second;
+    scope = graph.scopes[scope].parent;
   }
   return nullptr;
 }

@@ -17,6 +17,7 @@ struct Source {
   int scale_input = -1;
   int zero_point_input = -1;
   std::optional<Axis> axis;  // nothing: the output channels
+  bool reordered = false;    // whether the node sees parts in another order than they are stored
 };
 
 // The constant behind an input. Absent optional inputs and inputs that are not constant differ.
@@ -46,9 +47,12 @@ std::vector<T> OverRows(const std::vector<T>& values, const WeightView& view) {
 std::optional<Source> FindSource(const ConstantUse& use, const WeightRole& role) {
   if (!use.dequantize) {
     if (role.zero_point_input < 0) return std::nullopt;
-    return Source{use.scope, use.node, role.scale_input, role.zero_point_input, std::nullopt};
+    return Source{use.scope,        use.node,
+                  role.scale_input, role.zero_point_input,
+                  std::nullopt,     !use.reordered.empty()};
   }
-  Source source{use.dequantize->scope, use.dequantize->node, 1, 2, std::nullopt};
+  Source source{use.dequantize->scope, use.dequantize->node,     1, 2,
+                std::nullopt,          use.dequantize->reordered};
   const StridedArray& array = use.dequantize->array;
   auto axis = IntAttribute(*source.node, "axis", 1);
   if (axis && *axis < 0) *axis += static_cast<std::int64_t>(array.dims.size());
@@ -104,7 +108,7 @@ std::variant<Quantization, std::string> AlongAxis(const std::optional<Axis>& giv
 std::variant<Quantization, std::string> FindQuantization(const Graph& graph,
                                                          const ConstantIndex& constants,
                                                          const ConstantUse& use,
-                                                         const WeightRole& role) {
+                                                         const WeightRole& role, DType stored) {
   const auto source = FindSource(use, role);
   if (!source) return fmt::format("{} reads integers without a zero point", NodeText(*use.node));
   const std::string where = NodeText(*source->node);
@@ -116,6 +120,14 @@ std::variant<Quantization, std::string> FindQuantization(const Graph& graph,
   if (!scale_values || !zero_values) {
     return fmt::format("the scale or zero point of {} is not a constant", where);
   }
+  const auto fits = [stored](double zero) {
+    const double least = stored == DType::kInt8 ? -128 : 0;
+    return zero >= least && zero <= least + 255;
+  };
+  const auto bad = std::ranges::find_if_not(*zero_values, fits);
+  if (bad != zero_values->end()) {
+    return fmt::format("{} has a zero point of {}, which is no {}", where, *bad, DTypeName(stored));
+  }
   std::vector<float> scales(scale_values->begin(), scale_values->end());
   std::vector<std::int32_t> zeros(zero_values->begin(), zero_values->end());
   const std::size_t count = std::max(scales.size(), zeros.size());
@@ -123,6 +135,9 @@ std::variant<Quantization, std::string> FindQuantization(const Graph& graph,
   if (zeros.size() == 1) zeros.assign(count, zeros[0]);
   if (scales.size() != zeros.size()) {
     return fmt::format("{} has {} scales but {} zero points", where, scales.size(), zeros.size());
+  }
+  if (source->reordered && count > 1) {
+    return fmt::format("{} has {} scales for channels in another order", where, count);
   }
   auto result = AlongAxis(source->axis, role.view, scales, zeros);
   if (auto* refusal = std::get_if<std::string>(&result)) *refusal = where + " has " + *refusal;

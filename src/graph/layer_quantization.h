@@ -11,10 +11,10 @@ namespace espalier {
 /// Scale and zero point of an integer weight, from the DequantizeLinear on its way or from the
 /// inputs of the integer operator that reads it.
 /// @return  A sentence if they are not constant, or run along an axis that is neither output nor
-///          input channels, or come in blocks.
+///          input channels, or come in blocks, or a zero point is no value of type `stored`.
 std::variant<Quantization, std::string> FindQuantization(const Graph& graph,
                                                          const ConstantIndex& constants,
                                                          const ConstantUse& use,
-                                                         const WeightRole& role);
+                                                         const WeightRole& role, DType stored);
 
 }  // namespace espalier

@@ -115,7 +115,8 @@ std::string ReasonToSkip(const LayerSelection& selection, const Layer& layer, st
 
 std::vector<LayerTerm> ParseLayerTerms(std::string_view text) {
   std::vector<LayerTerm> terms;
-  std::string term;
+  std::string term;  // without escapes
+  std::size_t begin = 0;
   for (std::size_t i = 0; i <= text.size(); ++i) {
     if (i < text.size() && text.substr(i, 2) == "\\,") {
       term += text[++i];
@@ -123,6 +124,8 @@ std::vector<LayerTerm> ParseLayerTerms(std::string_view text) {
       term += text[i];
     } else {
       terms.push_back(ParseTerm(term));
+      terms.back().text = text.substr(begin, i - begin);
+      begin = i + 1;
       term.clear();
     }
   }

@@ -64,6 +64,12 @@ void CheckViewsAgree(Candidate* candidate) {
   }
 }
 
+// Whether two axes of one buffer share a digit of the element number: in a row-major buffer an axis
+// is the digits from its stride to stride * size.
+bool Overlap(const Axis& a, const Axis& b) {
+  return a.size > 1 && b.size > 1 && a.stride < b.stride * b.size && b.stride < a.stride * a.size;
+}
+
 // Sorts the uses into roles and obstacles; false if no layer reads the constant.
 bool ReadUses(const Graph& graph, const Constant& constant, const std::vector<ConstantUse>& uses,
               Candidate* candidate) {
@@ -73,6 +79,7 @@ bool ReadUses(const Graph& graph, const Constant& constant, const std::vector<Co
   for (const ConstantUse& use : uses) {
     const auto role = use.obstacle.empty() ? RoleOf(use) : std::nullopt;
     if (!role) {
+      is_weight = is_weight || (use.node != nullptr && IsWeightInput(*use.node, use.input));
       if (obstacle.empty()) obstacle = ReaderText(use);
     } else if (const auto* text = std::get_if<std::string>(&*role)) {
       is_weight = true;
@@ -80,7 +87,8 @@ bool ReadUses(const Graph& graph, const Constant& constant, const std::vector<Co
     } else {
       is_weight = true;
       candidate->good.push_back({use, std::get<WeightRole>(*role)});
-      if (use.reordered && use.reordered->stride == candidate->good.back().role.view.in.stride) {
+      const Axis in = candidate->good.back().role.view.in;
+      if (std::ranges::any_of(use.reordered, [&in](const Axis& a) { return Overlap(a, in); })) {
         obstacle = fmt::format("{} sees its input channels in another order", NodeText(*use.node));
       }
     }
@@ -113,6 +121,15 @@ void Describe(const ConstantUses& uses, std::vector<ConstantUse> all, Candidate*
   layer.view = role.view;
 }
 
+bool HasSameZeros(const Quantization& a, const Quantization& b) {
+  const auto uniform = [](const Quantization& q) {
+    return std::ranges::all_of(q.zero_point,
+                               [&q](std::int32_t zero) { return zero == q.zero_point[0]; });
+  };
+  if (uniform(a) && uniform(b)) return a.zero_point[0] == b.zero_point[0];
+  return a.along == b.along && a.zero_point == b.zero_point;
+}
+
 // What makes a weight unfit although every reader is known.
 void CheckWeight(const Graph& graph, const ConstantUses& uses, Candidate* candidate) {
   Layer& layer = candidate->layer;
@@ -122,12 +139,18 @@ void CheckWeight(const Graph& graph, const ConstantUses& uses, Candidate* candid
   }
   CheckViewsAgree(candidate);
   if (!layer.refusal.empty() || IsFloatDType(layer.dtype)) return;
-  const RoleUse& first = candidate->good.front();
-  auto quantization = FindQuantization(graph, uses.constants(), first.use, first.role);
-  if (auto* refusal = std::get_if<std::string>(&quantization)) {
-    layer.refusal = *refusal;
-  } else {
-    layer.quantization = std::get<Quantization>(quantization);
+  for (const RoleUse& good : candidate->good) {
+    auto found = FindQuantization(graph, uses.constants(), good.use, good.role, layer.dtype);
+    if (const auto* refusal = std::get_if<std::string>(&found)) {
+      layer.refusal = *refusal;
+    } else if (!layer.quantization) {
+      layer.quantization = std::get<Quantization>(std::move(found));
+    } else if (!HasSameZeros(*layer.quantization, std::get<Quantization>(found))) {
+      layer.refusal =
+          fmt::format("{} and {} share it but have different zero points",
+                      NodeText(*candidate->good.front().use.node), NodeText(*good.use.node));
+    }
+    if (!layer.refusal.empty()) return layer.quantization.reset();
   }
 }
 
@@ -142,10 +165,12 @@ void CountMacs(const Graph& graph, const ValueShapes& shapes, Candidate* candida
 
 void MakeNamesUnique(std::vector<Layer>* layers) {
   std::set<std::string> taken;
+  std::map<std::string, int> last_number;
   for (Layer& layer : *layers) {
     const std::string base = layer.name;
-    for (int i = 2; !taken.insert(layer.name).second; ++i) {
-      layer.name = fmt::format("{}#{}", base, i);
+    while (!taken.insert(layer.name).second) {
+      const int number = last_number.try_emplace(base, 1).first->second += 1;
+      layer.name = fmt::format("{}#{}", base, number);
     }
   }
 }

@@ -141,15 +141,20 @@ constexpr RoleEntry kRoles[] = {
     {kMs, "Attention", 1, false, -1, -1, "", &MatMulRole},
 };
 
+const RoleEntry* FindEntry(const Node& node, int input) {
+  const auto it = std::ranges::find_if(kRoles, [&](const RoleEntry& entry) {
+    return entry.op_type == node.op_type && entry.domain == node.domain && entry.input == input;
+  });
+  return it == std::end(kRoles) ? nullptr : it;
+}
+
 }  // namespace
 
+bool IsWeightInput(const Node& node, int input) { return FindEntry(node, input) != nullptr; }
+
 std::optional<Role> RoleOf(const ConstantUse& use) {
-  if (use.node == nullptr) return std::nullopt;
-  const auto it = std::ranges::find_if(kRoles, [&use](const RoleEntry& entry) {
-    return entry.op_type == use.node->op_type && entry.domain == use.node->domain &&
-           entry.input == use.input;
-  });
-  if (it == std::end(kRoles)) return std::nullopt;
+  const RoleEntry* it = use.node == nullptr ? nullptr : FindEntry(*use.node, use.input);
+  if (it == nullptr) return std::nullopt;
   if (std::ranges::any_of(use.array.dims, [](std::int64_t dim) { return dim == 0; })) {
     return fmt::format("it has no elements ({})", DimsText(use.array.dims));
   }

@@ -21,6 +21,9 @@ struct WeightRole {
   int zero_point_input = -1;
 };
 
+/// Whether input `input` of `node` is a weight, whatever its shape.
+bool IsWeightInput(const Node& node, int input);
+
 /// The role that input `use.input` of `use.node` plays.
 /// @return  Nothing if it is not a weight (bias, activation, another operator); a sentence if it is
 ///          one that cannot be pruned.
