@@ -96,7 +96,9 @@ void DecodeValues(const Layer& layer, const WeightChunk& chunk, std::vector<floa
   }
 }
 
-MagnitudeStats MeasureChunk(const Layer& layer, const WeightChunk& chunk) {
+namespace {
+
+MagnitudeStats MeasureWithKernel(const Layer& layer, const WeightChunk& chunk) {
   const std::size_t count = chunk.elements();
   const auto* halves = reinterpret_cast<const std::uint16_t*>(chunk.bytes.data());
   switch (layer.dtype) {
@@ -111,6 +113,19 @@ MagnitudeStats MeasureChunk(const Layer& layer, const WeightChunk& chunk) {
       DecodeValues(layer, chunk, &values);
       return MeasureMagnitudes(values.data(), count);
   }
+}
+
+}  // namespace
+
+MagnitudeStats MeasureChunk(const Layer& layer, const WeightChunk& chunk) {
+  MagnitudeStats stats = MeasureWithKernel(layer, chunk);
+  if (!std::isinf(stats.sum)) return stats;
+  // The kernel's float lanes overflow on weights above FLT_MAX / 256; doubles do not.
+  std::vector<float> values;
+  DecodeValues(layer, chunk, &values);
+  stats.sum = 0;
+  for (const float value : values) stats.sum += std::fabs(double{value});
+  return stats;
 }
 
 void FindNonzeros(const Layer& layer, const WeightChunk& chunk,

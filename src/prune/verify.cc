@@ -38,11 +38,11 @@ void CheckGroups(const WeightStore& store, std::size_t index, const Pattern& pat
   const auto violation = FindViolationIn(store, index, layer, pattern);
   if (!violation) return;
   entry->holds = false;
-  entry->first_violation = PlaceOf(*violation, layer.view);
+  const WeightPlace place = PlaceOf(*violation, layer.view);
+  entry->first_violation = place;
   entry->reason =
-      fmt::format("{} nonzeros in the group at k={} c={} r={} s={}", violation->nonzeros,
-                  entry->first_violation->k, entry->first_violation->c, entry->first_violation->r,
-                  entry->first_violation->s);
+      fmt::format("{} nonzeros in the group at k={} c={}{} r={} s={}", place.nonzeros, place.k,
+                  place.c, place.d ? fmt::format(" d={}", *place.d) : "", place.r, place.s);
 }
 
 void CheckUnits(const WeightStore& store, std::size_t index, const Pattern& pattern,
