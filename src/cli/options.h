@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -48,7 +49,7 @@ struct InspectOptions {
 struct VerifyCommandOptions {
   std::string model;
   std::string pattern;
-  double sparsity = -1;  ///< Below 0: not given.
+  std::optional<double> sparsity;
   SelectionOptions selection;
 };
 
@@ -58,9 +59,9 @@ struct PruneCommandOptions {
   std::string pattern;
   std::string criterion = "magnitude";
   std::string scope = "layer";
-  double sparsity = -1;   ///< Below 0: not given.
-  double threshold = -1;  ///< Below 0: not given.
-  std::string ratios;     ///< CSV file, or empty.
+  std::optional<double> sparsity;
+  std::optional<double> threshold;
+  std::string ratios;  ///< CSV file, or empty.
   double max_layer_sparsity = 1.0;
   double min_weights_per_channel = 1.0;
   std::uint64_t seed = 0;

@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
-#include <functional>
+#include <charconv>
 #include <new>
 
 #include "cli/options.h"
@@ -50,7 +50,7 @@ class HelpFormatter : public CLI::Formatter {
 };
 
 constexpr const char* kSubcommandFooter =
-    "All subcommands also take --json, --quiet, --verbose, --threads N, --config FILE.";
+    "All subcommands take --json, --quiet, --verbose, --threads N and --config FILE.";
 
 /// What the subcommands' options are parsed into.
 struct Parsed {
@@ -59,6 +59,22 @@ struct Parsed {
   VerifyCommandOptions verify;
   PruneCommandOptions prune;
 };
+
+// A check that the whole text is a number that T can hold.
+template <class T>
+CLI::Validator IsNumber(const char* what) {
+  const auto check = [what](const std::string& text) {
+    T value{};
+    const char* end = text.data() + text.size();
+    const auto [stop, status] = std::from_chars(text.data(), end, value);
+    const bool good = status == std::errc() && stop == end && value - value == T{};
+    return good ? std::string() : fmt::format("'{}' is not {}", text, what);
+  };
+  return CLI::Validator(check, "");
+}
+
+const CLI::Validator kFinite = IsNumber<double>("a finite number");
+const CLI::Validator kCount = IsNumber<std::uint64_t>("a whole number from 0 to 2^64 - 1");
 
 void AddSelection(CLI::App* app, SelectionOptions* selection) {
   const char* terms =
@@ -90,8 +106,7 @@ void AddInspect(CLI::App& app, Parsed* parsed) {
 
 void AddVerify(CLI::App& app, Parsed* parsed) {
   VerifyCommandOptions& options = parsed->verify;
-  CLI::App* sub = app.add_subcommand(
-      "verify", "Check that every selected layer obeys a pattern; exit 1 if not");
+  CLI::App* sub = app.add_subcommand("verify", "Check that layers obey a pattern; exit 1 if not");
   sub->add_option("MODEL", options.model, ".onnx, .safetensors, .index.json or .npy")->required();
   sub->add_option("--pattern", options.pattern, "See `espalier patterns`")
       ->required()
@@ -99,7 +114,7 @@ void AddVerify(CLI::App& app, Parsed* parsed) {
   sub->add_option("--sparsity", options.sparsity,
                   "Ranked patterns: share of units that must be zero")
       ->type_name("S")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(kFinite);
   AddSelection(sub, &options.selection);
 }
 
@@ -119,11 +134,11 @@ void AddPrune(CLI::App& app, Parsed* parsed) {
   sub->add_option("--sparsity", options.sparsity,
                   "Ranked patterns: share of weights to drop, 0 <= S < 1")
       ->type_name("S")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(kFinite);
   sub->add_option("--threshold", options.threshold,
                   "Ranked patterns, instead: drop what scores below T")
       ->type_name("T")
-      ->check(CLI::NonNegativeNumber);
+      ->check(kFinite);
   sub->add_option("--scope", options.scope,
                   "Where the ratio is met: in each layer, over all, or over all with each layer's "
                   "scores divided by their norm")
@@ -134,14 +149,17 @@ void AddPrune(CLI::App& app, Parsed* parsed) {
   sub->add_option("--max-layer-sparsity", options.max_layer_sparsity,
                   "Global scope, threshold: no layer gets sparser than this")
       ->type_name("S")
+      ->check(kFinite)
       ->capture_default_str();
   sub->add_option("--min-weights-per-channel", options.min_weights_per_channel,
                   "Global scope, threshold: floor of weights kept for each output channel, on "
                   "average over a layer")
       ->type_name("N")
+      ->check(kFinite)
       ->capture_default_str();
   sub->add_option("--seed", options.seed, "For random criteria")
       ->type_name("N")
+      ->check(kCount)
       ->capture_default_str();
   sub->add_flag("--force", options.force, "Overwrite OUTPUT if it exists");
   AddSelection(sub, &options.selection);
@@ -172,6 +190,19 @@ int Dispatch(const CLI::App& app, const Parsed& parsed, const Streams& streams) 
   return RunCriteria(common, streams);
 }
 
+std::string WrongUseText(const CLI::App& app, const CLI::ParseError& error) {
+  std::string command = "espalier";
+  std::string problem = error.what();
+  const auto chosen = app.get_subcommands();
+  const auto unknown = app.remaining();
+  if (!chosen.empty()) {
+    command += ' ' + chosen.front()->get_name();
+  } else if (!unknown.empty()) {
+    problem = fmt::format("there is no subcommand '{}'", unknown.front());
+  }
+  return fmt::format("espalier: {}\nSee `{} --help`.\n", Printable(problem), command);
+}
+
 int ParseAndRun(std::vector<std::string> arguments, const Streams& streams) {
   ForceIsaFromEnvironment();
   Parsed parsed;
@@ -179,6 +210,7 @@ int ParseAndRun(std::vector<std::string> arguments, const Streams& streams) {
   app.set_version_flag("--version", std::string("espalier ") + ESPALIER_VERSION);
   app.require_subcommand(1);
   app.fallthrough();
+  app.allow_config_extras(CLI::config_extras_mode::error);
   app.footer(kFooter);
   app.formatter(std::make_shared<HelpFormatter>());
   AddCommon(app, &parsed.common);
@@ -192,7 +224,9 @@ int ParseAndRun(std::vector<std::string> arguments, const Streams& streams) {
   try {
     app.parse(std::move(arguments));
   } catch (const CLI::ParseError& error) {
-    return app.exit(error, streams.out, streams.talk) == 0 ? kDone : kWrongUse;
+    if (error.get_exit_code() == 0) return app.exit(error, streams.out, streams.talk);  // --help
+    streams.talk << WrongUseText(app, error);
+    return dynamic_cast<const CLI::FileError*>(&error) != nullptr ? kBadFile : kWrongUse;
   }
   return Dispatch(app, parsed, streams);
 }

@@ -23,8 +23,8 @@ PruneOptions LibraryOptions(const PruneCommandOptions& options, const CommonOpti
   PruneOptions prune;
   prune.selection = ParseSelection(options.selection);
   prune.scope = ParseScope(options.scope);
-  if (options.sparsity >= 0) prune.sparsity = options.sparsity;
-  if (options.threshold >= 0) prune.threshold = options.threshold;
+  prune.sparsity = options.sparsity;
+  prune.threshold = options.threshold;
   if (!options.ratios.empty()) prune.ratios = ReadRatios(options.ratios);
   prune.max_layer_sparsity = options.max_layer_sparsity;
   prune.min_weights_per_channel = options.min_weights_per_channel;

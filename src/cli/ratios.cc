@@ -27,9 +27,10 @@ std::map<std::string, double> ReadRatios(const std::filesystem::path& path) {
     double ratio = 0;
     const char* begin = comma == std::string::npos ? nullptr : line.data() + comma + 1;
     const char* end = line.data() + line.size();
-    const bool good =
-        begin != nullptr && std::from_chars(begin, end, ratio).ptr == end && begin < end;
-    if (!good) {
+    const auto [stop, status] = begin == nullptr
+                                    ? std::from_chars_result{nullptr, std::errc::invalid_argument}
+                                    : std::from_chars(begin, end, ratio);
+    if (status != std::errc() || stop != end) {
       throw Error(ErrorCode::kBadFile,
                   fmt::format("{}:{}: '{}' is not `layer,sparsity`", path.string(), number, line));
     }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 namespace espalier::cli {
@@ -41,6 +42,40 @@ std::string Padded(const std::string& text, std::size_t width, Table::Align alig
   return align == Table::Align::kLeft ? text + space : space + text;
 }
 
+struct Character {
+  std::uint32_t code = 0;
+  std::size_t bytes = 0;  // 0: not UTF-8
+};
+
+Character FirstCharacter(std::string_view text) {
+  constexpr std::uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};  // by number of bytes
+  const auto lead = static_cast<unsigned char>(text[0]);
+  if (lead < 0x80) return {lead, 1};
+  const auto bytes = static_cast<std::size_t>(std::countl_one(lead));
+  if (bytes < 2 || bytes > 4 || bytes > text.size()) return {};
+  std::uint32_t code = lead & (0x7Fu >> bytes);
+  for (const char c : text.substr(1, bytes - 1)) {
+    if ((c & 0xC0) != 0x80) return {};
+    code = code << 6 | (c & 0x3Fu);
+  }
+  const bool surrogate = code >= 0xD800 && code < 0xE000;
+  if (code < kLeast[bytes] || code > 0x10FFFF || surrogate) return {};
+  return {code, bytes};
+}
+
+// Control characters, and what is invisible or turns the direction of writing.
+bool ChangesTheTerminal(std::uint32_t code) {
+  struct Range {
+    std::uint32_t first, last;
+  };
+  constexpr Range kRanges[] = {{0x00, 0x09},     {0x0B, 0x1F},      {0x7F, 0x9F},
+                               {0xAD, 0xAD},     {0x061C, 0x061C},  {0x200B, 0x200F},
+                               {0x2028, 0x202E}, {0x2060, 0x206F},  {0xFEFF, 0xFEFF},
+                               {0xFFF9, 0xFFFB}, {0xE0000, 0xE007F}};
+  return std::ranges::any_of(
+      kRanges, [code](const Range& range) { return code >= range.first && code <= range.last; });
+}
+
 std::string WithoutTrailingSpace(std::string line) {
   line.erase(line.find_last_not_of(' ') + 1);
   return line + '\n';
@@ -50,13 +85,17 @@ std::string WithoutTrailingSpace(std::string line) {
 
 std::string Printable(std::string_view text) {
   std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && c != '\n') || byte == 0x7F) {
-      out += fmt::format("\\x{:02x}", byte);
+  while (!text.empty()) {
+    const Character character = FirstCharacter(text);
+    if (character.bytes == 0) {
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[0]));
+    } else if (ChangesTheTerminal(character.code)) {
+      out += character.code < 0x100 ? fmt::format("\\x{:02x}", character.code)
+                                    : fmt::format("\\u{:04x}", character.code);
     } else {
-      out += c;
+      out += text.substr(0, character.bytes);
     }
+    text.remove_prefix(std::max<std::size_t>(character.bytes, 1));
   }
   return out;
 }

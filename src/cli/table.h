@@ -7,7 +7,8 @@
 
 namespace espalier::cli {
 
-/// Escapes control characters (names come from files) but keeps line ends.
+/// Escapes what a terminal would act on (names come from files), and bytes that are not UTF-8, but
+/// keeps line ends.
 std::string Printable(std::string_view text);
 
 /// "950", "12.3k", "1.24M", "4.14G": at most three digits and a letter.

@@ -40,6 +40,7 @@ std::string VerifyText(const VerifyReport& report) {
   for (const Table* table : {&checked, &left_out, &broken}) {
     if (!table->empty()) text += table->Text() + '\n';
   }
+  if (selected == 0) return text + fmt::format("{}: there is no layer to check\n", report.pattern);
   return text + fmt::format("{} {} in {} of {} checked layers\n", report.pattern,
                             report.holds ? "holds" : "is broken: it holds", holding, selected);
 }
@@ -53,7 +54,7 @@ int RunVerify(const VerifyCommandOptions& options, const CommonOptions& common,
   verify.selection = ParseSelection(options.selection);
   const auto model = OpenModel(options.model);
   verify.alignment = ParseAlignment(options.selection, *pattern, *model);
-  if (options.sparsity >= 0) verify.sparsity = options.sparsity;
+  verify.sparsity = options.sparsity;
   verify.threads = common.threads;
   const VerifyReport report = Verify(model->weights(), *pattern, verify);
   PrintWarnings(report.warnings, common, streams);
