@@ -4,9 +4,13 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <algorithm>
 #include <exception>
+#include <fstream>
 #include <limits>
 #include <optional>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "espalier/base/error.h"
@@ -23,6 +27,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kExternalBytes = 1024;  // as onnx.save_model's size_threshold
+constexpr std::uint64_t kProtobufLimit = std::numeric_limits<int>::max();
 constexpr int kWriteBlock = 1 << 20;
 constexpr std::uint64_t kTagBytes = 32;  // more than tags and lengths around one tensor's values
 
@@ -162,11 +167,11 @@ bool SamePath(const fs::path& a, const fs::path& b) {
          fs::weakly_canonical(fs::absolute(b, error), error);
 }
 
-// Writing b.onnx must not replace the b.onnx.data that a.onnx, the input, still needs.
-void CheckInputStaysWhole(const OnnxModel& model, const fs::path& path, const fs::path& written) {
+// Writing a model over weights.bin must not replace what a.onnx, the input, still needs.
+void CheckInputStaysWhole(const OnnxModel& model, const fs::path& path) {
   if (SamePath(path, model.source->path)) return;
   for (const fs::path& input : model.external_files) {
-    if (!SamePath(written, input)) continue;
+    if (!SamePath(path, input)) continue;
     throw Error(ErrorCode::kInvalidArgument,
                 fmt::format("writing {} would replace {}, which the input model {} needs; choose "
                             "another name",
@@ -175,16 +180,116 @@ void CheckInputStaysWhole(const OnnxModel& model, const fs::path& path, const fs
   }
 }
 
+// The file that an output takes the place of.
+struct ReplacedModel {
+  std::set<std::string> data;    // where its tensors are, relative to its folder
+  bool has_other_names = false;  // hard links under which it lives on
+};
+
+// Whatever is no whole model needs no data, so nothing here is an error.
+ReplacedModel ReadReplacedModel(const fs::path& path) {
+  ReplacedModel replaced;
+  std::error_code error;
+  if (!fs::is_regular_file(path, error) || fs::file_size(path, error) > kProtobufLimit) return {};
+  replaced.has_other_names = fs::hard_link_count(path, error) != 1;
+  std::ifstream file(path, std::ios::binary);
+  onnx::ModelProto proto;
+  if (!proto.ParseFromIstream(&file)) return {};
+  for (const onnx::TensorProto* tensor : ListExternalTensors(&proto)) {
+    for (const onnx::StringStringEntryProto& entry : tensor->external_data()) {
+      if (entry.key() != "location") continue;
+      replaced.data.insert(fs::path(entry.value()).lexically_normal().native());
+    }
+  }
+  return replaced;
+}
+
+constexpr std::string_view kDataEnd = ".data";
+
+// The first of NAME.data, NAME.1.data, NAME.2.data, ... that neither exists nor is expected by the
+// model that is replaced: until the new model has its name, the old one must not find other data.
+fs::path FreshDataPath(const fs::path& model, const ReplacedModel& replaced) {
+  fs::path path = fs::path(model) += kDataEnd;
+  std::error_code error;
+  for (int i = 1; fs::exists(fs::symlink_status(path, error)) ||
+                  replaced.data.contains(path.filename().native());
+       ++i) {
+    path = fs::path(model) += fmt::format(".{}{}", i, kDataEnd);
+  }
+  return path;
+}
+
+// Whether FreshDataPath() could have made `name` for a model called `model`.
+bool IsDataName(std::string_view name, std::string_view model) {
+  if (!name.starts_with(model)) return false;
+  name.remove_prefix(model.size());
+  if (!name.ends_with(kDataEnd)) return false;
+  name.remove_suffix(kDataEnd.size());
+  return name.empty() || (name.size() > 1 && name[0] == '.' &&
+                          name.find_first_not_of("0123456789", 1) == name.npos);
+}
+
+// Data files of our own naming that only the model replaced at `path` needed.
+std::vector<fs::path> ListStaleData(const OnnxModel& model, const fs::path& path,
+                                    const ReplacedModel& replaced) {
+  std::vector<fs::path> stale;
+  if (replaced.has_other_names) return stale;
+  const bool replaces_input = SamePath(path, model.source->path);
+  for (const std::string& name : replaced.data) {
+    if (!IsDataName(name, path.filename().native())) continue;
+    const fs::path data = path.parent_path() / name;
+    std::error_code error;
+    if (!fs::is_regular_file(fs::symlink_status(data, error))) continue;
+    const bool is_input = std::any_of(model.external_files.begin(), model.external_files.end(),
+                                      [&](const fs::path& file) { return SamePath(file, data); });
+    if (replaces_input || !is_input) stale.push_back(data);
+  }
+  return stale;
+}
+
+// As AtomicFile does for a file that it replaces: private data stays private.
+void HandOnMode(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  const fs::perms mode = fs::status(from, error).permissions();
+  if (!error) fs::permissions(to, mode & fs::perms(0777), error);
+  if (!error) return;
+  throw Error(ErrorCode::kWriteFailed,
+              fmt::format("cannot give {} the mode of {}: {}", Quote(to.native()),
+                          Quote(from.native()), SystemReason(error.value())));
+}
+
+// The model's rename switches from old data to new: until then the old file, after it the new one
+// has its data. Only then the old data goes; what cannot be removed does no harm.
+void CommitWithData(AtomicFile* model_file, AtomicFile* data_file,
+                    const std::vector<fs::path>& stale) {
+  data_file->Commit();
+  std::error_code ignored;
+  try {
+    if (!stale.empty()) HandOnMode(stale[0], data_file->path());
+    model_file->Commit();
+  } catch (...) {
+    fs::remove(data_file->path(), ignored);
+    throw;
+  }
+  for (const fs::path& path : stale) fs::remove(path, ignored);
+}
+
 }  // namespace
 
 void WriteOnnxWithLimit(const OnnxModel& model, const fs::path& path, Overwrite overwrite,
                         std::uint64_t most_bytes) {
   ESPALIER_CHECK(model.source != nullptr);
   CheckGraph(model.graph, *model.source);
-  ExternalWriter external(fs::path(path) += ".data");
-  CheckInputStaysWhole(model, path, path);
-  onnx::ModelProto proto = *model.source->proto;  // without the large values, see OnnxSource
+  CheckInputStaysWhole(model, path);
   const bool split = UsesExternalData(*model.source) || InlineBytes(model) > most_bytes;
+  ReplacedModel replaced;
+  fs::path data_path = fs::path(path) += kDataEnd;
+  if (split && overwrite == Overwrite::kYes) {
+    replaced = ReadReplacedModel(path);
+    data_path = FreshDataPath(path, replaced);
+  }
+  ExternalWriter external(data_path);
+  onnx::ModelProto proto = *model.source->proto;  // without the large values, see OnnxSource
   StoreConstants(model, &proto, split ? &external : nullptr);
   const std::uint64_t bytes = proto.ByteSizeLong();
   if (bytes > most_bytes) {
@@ -193,23 +298,21 @@ void WriteOnnxWithLimit(const OnnxModel& model, const fs::path& path, Overwrite 
                             "may have {}",
                             Quote(path.native()), bytes, most_bytes));
   }
-  // The model last: whoever finds it finds its data, too.
   AtomicFile model_file(path, overwrite, bytes);
   std::optional<AtomicFile> data_file;
-  if (!external.empty()) {
-    CheckInputStaysWhole(model, path, external.path());
-    data_file.emplace(external.Write(overwrite));
-  }
+  if (!external.empty()) data_file.emplace(external.Write(Overwrite::kNo));
   WriteProto(proto, &model_file);
-  if (data_file) data_file->Commit();
-  model_file.Commit();
+  if (data_file) {
+    CommitWithData(&model_file, &*data_file, ListStaleData(model, path, replaced));
+  } else {
+    model_file.Commit();
+  }
 }
 
 }  // namespace internal
 
 void WriteOnnx(const OnnxModel& model, const std::filesystem::path& path, Overwrite overwrite) {
-  constexpr std::uint64_t kProtobufLimit = std::numeric_limits<int>::max();
-  internal::WriteOnnxWithLimit(model, path, overwrite, kProtobufLimit);
+  internal::WriteOnnxWithLimit(model, path, overwrite, internal::kProtobufLimit);
 }
 
 }  // namespace espalier

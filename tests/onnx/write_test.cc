@@ -223,6 +223,11 @@ class WriteExternal : public WriteOnnxFile {
     SetExternal(AddInitializer(train, "rate", kUint8, {2000}), "weights.bin", "5005", "2000");
     return ReadOnnx(WriteModel("a.onnx", proto));
   }
+
+  // The data file that the model's first tensor names.
+  std::string DataOf(const std::string& model) {
+    return ReadProto(model).graph().initializer(0).external_data(0).value();
+  }
 };
 
 TEST_F(WriteExternal, WritesAllBytesBesideTheOutput) {
@@ -277,7 +282,7 @@ TEST_F(WriteExternal, KeepsAnExistingDataFileUnlessToldOtherwise) {
   EXPECT_FALSE(fs::exists(Path("b.onnx")));
 }
 
-TEST_F(WriteExternal, DoesNotReplaceTheDataOfAnotherInput) {
+TEST_F(WriteExternal, KeepsTheDataOfAnotherInput) {
   ReadExternalModel();
   fs::rename(Path("weights.bin"), Path("b.onnx.data"));
   onnx::ModelProto proto = ReadProto("a.onnx");
@@ -286,11 +291,72 @@ TEST_F(WriteExternal, DoesNotReplaceTheDataOfAnotherInput) {
   }
   proto.clear_training_info();
   const OnnxModel model = ReadOnnx(WriteModel("a.onnx", proto));
-  for (const char* output : {"b.onnx", "b.onnx.data"}) {
-    ExpectError(ErrorCode::kInvalidArgument, "b.onnx.data', which the input model",
-                [&] { WriteOnnx(model, Path(output), Overwrite::kYes); });
+  ExpectError(ErrorCode::kInvalidArgument, "b.onnx.data', which the input model",
+              [&] { WriteOnnx(model, Path("b.onnx.data"), Overwrite::kYes); });
+  WriteModel("b.onnx", proto);  // replaced, and its data is the input's
+  WriteOnnx(model, Path("b.onnx"), Overwrite::kYes);
+  EXPECT_EQ(DataOf("b.onnx"), "b.onnx.1.data");
+  for (const char* name : {"a.onnx", "b.onnx"}) {
+    EXPECT_EQ(AsText(ReadOnnx(Path(name)).graph.constants[0].tensor.bytes()), Pattern(kLarge));
   }
-  EXPECT_NO_THROW(ReadOnnx(Path("a.onnx"))) << "the input is whole";
+}
+
+TEST_F(WriteExternal, NeverPutsOtherDataUnderAModelThatIsReplaced) {
+  WriteOnnx(ReadExternalModel(), Path("b.onnx"), Overwrite::kNo);
+  fs::create_hard_link(Path("b.onnx"), Path("old.onnx"));  // the moment before the rename
+  OnnxModel model = ReadOnnx(Path("b.onnx"));
+  Zero(model, "large");
+  WriteOnnx(model, Path("b.onnx"), Overwrite::kYes);
+  EXPECT_EQ(DataOf("old.onnx"), "b.onnx.data");
+  EXPECT_EQ(DataOf("b.onnx"), "b.onnx.1.data");
+  EXPECT_EQ(AsText(ReadOnnx(Path("old.onnx")).graph.constants[0].tensor.bytes()), Pattern(kLarge));
+  EXPECT_EQ(AsText(ReadOnnx(Path("b.onnx")).graph.constants[0].tensor.bytes()),
+            std::string(kLarge, '\0'));
+}
+
+TEST_F(WriteExternal, RemovesTheDataOfTheModelItReplaced) {
+  const OnnxModel model = ReadExternalModel();
+  WriteOnnx(model, Path("b.onnx"), Overwrite::kNo);
+  fs::permissions(Path("b.onnx.data"), fs::perms(0600));
+  WriteText("b.onnx.1.data", "precious");
+  for (const char* name : {"b.onnx.2.data", "b.onnx.data"}) {
+    const std::string before = DataOf("b.onnx");
+    WriteOnnx(model, Path("b.onnx"), Overwrite::kYes);
+    EXPECT_EQ(DataOf("b.onnx"), name);
+    EXPECT_FALSE(fs::exists(Path(before)));
+    EXPECT_EQ(fs::status(Path(name)).permissions(), fs::perms(0600)) << "of the old data";
+  }
+  EXPECT_EQ(ReadText("b.onnx.1.data"), "precious");
+}
+
+TEST_F(WriteExternal, KeepsDataThatItWouldNotHaveNamedSo) {
+  const OnnxModel model = ReadExternalModel();
+  for (const char* name : {"data", "b.onnx.x.data", "b.onnx..data", "b.onnx.1data"}) {
+    onnx::ModelProto old = EmptyModel();
+    SetExternal(AddInitializer(old.mutable_graph(), "w", kUint8, {2}), name, "0", "2");
+    WriteText(name, "ab");
+    WriteModel("b.onnx", old);
+    WriteOnnx(model, Path("b.onnx"), Overwrite::kYes);
+    EXPECT_EQ(ReadText(name), "ab");
+  }
+}
+
+// A killed run or a half-made copy may leave a model whose data is missing.
+TEST_F(WriteExternal, DoesNotCompleteAModelWithMissingDataByOtherData) {
+  const OnnxModel model = ReadExternalModel();
+  WriteOnnx(model, Path("b.onnx"), Overwrite::kNo);
+  fs::remove(Path("b.onnx.data"));
+  WriteOnnx(model, Path("b.onnx"), Overwrite::kYes);
+  EXPECT_EQ(DataOf("b.onnx"), "b.onnx.1.data");
+}
+
+TEST_F(WriteExternal, LeavesNoDataIfTheModelCannotGetItsName) {
+  const OnnxModel model = ReadExternalModel();
+  // The data file comes first, and then the link's folder cannot be made.
+  fs::create_symlink("b.onnx.data/b.onnx", Path("b.onnx"));
+  ExpectError(ErrorCode::kWriteFailed, "b.onnx': Not a directory",
+              [&] { WriteOnnx(model, Path("b.onnx"), Overwrite::kYes); });
+  EXPECT_FALSE(fs::exists(Path("b.onnx.data")));
 }
 
 TEST_F(WriteExternal, CarriesTensorsOfUnknownTypeAlong) {

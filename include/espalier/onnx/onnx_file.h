@@ -36,9 +36,14 @@ OnnxModel ReadOnnx(const std::filesystem::path& path);
 /// A constant keeps the field that its bytes came in (raw_data, float_data, int32_data, external
 /// data, value_float, value_floats). Models that use external data, or that would pass protobuf's
 /// limit of 2 GB, are written with all tensors of 1 KB and more in one file `<name>.data` beside
-/// the output, each at a multiple of 4096 bytes.
+/// the output, each at a multiple of 4096 bytes. Where the output may be overwritten and that name
+/// is taken, the file is `<name>.1.data`, `<name>.2.data`, ..., the first free one: a process
+/// killed at any moment leaves the old model with its old data or the new one with its new data.
+/// Data under such a name that the replaced model used is removed last, unless the input model
+/// needs it or the replaced model has another hard link; other models that share it are not looked
+/// for.
 /// @throws Error  kWriteFailed; kInvalidArgument if an output exists and `overwrite` is kNo, or if
-///                it would replace a data file of another model, the input; kInternal if the graph
+///                `path` is a data file that the input model needs; kInternal if the graph
 ///                no longer has the constants of its source.
 /// @cost   Memory: a second copy of the values that go into the model file itself.
 void WriteOnnx(const OnnxModel& model, const std::filesystem::path& path, Overwrite overwrite);
