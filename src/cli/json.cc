@@ -71,6 +71,7 @@ Json ToJson(const VerifyReport& report, const std::string& model) {
   return {{"model", model},
           {"pattern", report.pattern},
           {"holds", report.holds},
+          {"reason", OrNull(report.reason)},
           {"layers", std::move(layers)},
           {"warnings", report.warnings}};
 }

@@ -1,5 +1,8 @@
 #include "cli/model.h"
 
+#include <fmt/format.h>
+
+#include "espalier/base/error.h"
 #include "espalier/io/npy.h"
 #include "espalier/onnx/onnx_file.h"
 #include "espalier/prune/checkpoint.h"
@@ -76,6 +79,19 @@ class CheckpointModel final : public Model {
 };
 
 }  // namespace
+
+void CheckOutputName(const std::filesystem::path& input, const std::filesystem::path& output) {
+  const bool to_folder = input.extension() == ".json";
+  for (const char* known : {".onnx", ".npy", ".safetensors", ".json"}) {
+    if (output.extension() != known || (!to_folder && output.extension() == input.extension())) {
+      continue;
+    }
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("output '{}' looks like another format than the input '{}'; {}",
+                            output.string(), input.string(),
+                            to_folder ? "an index needs a folder" : "the format stays the same"));
+  }
+}
 
 std::unique_ptr<Model> OpenModel(const std::filesystem::path& path) {
   const std::filesystem::path extension = path.extension();

@@ -27,6 +27,10 @@ class Model {
   virtual void Commit() = 0;
 };
 
+/// @throws Error  kInvalidArgument if the output's extension is that of another format than the
+/// input's.
+void CheckOutputName(const std::filesystem::path& input, const std::filesystem::path& output);
+
 /// Opens a model by its extension: .npy, .safetensors, .json (an index); anything else is taken for
 /// ONNX.
 /// @throws Error  kBadFile, kUnsupported: those of the readers.

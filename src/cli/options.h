@@ -50,6 +50,8 @@ struct VerifyCommandOptions {
   std::string model;
   std::string pattern;
   std::optional<double> sparsity;
+  std::string scope = "layer";
+  std::string ratios;  ///< CSV file, or empty.
   SelectionOptions selection;
 };
 
@@ -63,7 +65,7 @@ struct PruneCommandOptions {
   std::optional<double> threshold;
   std::string ratios;  ///< CSV file, or empty.
   double max_layer_sparsity = 1.0;
-  double min_weights_per_channel = 1.0;
+  std::optional<double> min_weights_per_channel;
   std::uint64_t seed = 0;
   bool force = false;
   SelectionOptions selection;

@@ -98,6 +98,15 @@ void AddSelection(CLI::App* app, SelectionOptions* selection) {
       ->check(CLI::IsMember({"tensorrt", "none"}));
 }
 
+void AddRatio(CLI::App* sub, std::string* scope, std::string* ratios) {
+  sub->add_option("--scope", *scope,
+                  "Where the ratio is met: in each layer, over all, or over all with each layer's "
+                  "scores divided by their norm")
+      ->check(CLI::IsMember({"layer", "global", "global-normalized"}))
+      ->capture_default_str();
+  sub->add_option("--ratios", *ratios, "CSV file with lines `layer,sparsity`")->type_name("FILE");
+}
+
 void AddInspect(CLI::App& app, Parsed* parsed) {
   CLI::App* sub = app.add_subcommand("inspect", "Show layers, sizes, work, zeros and patterns");
   sub->add_option("MODEL", parsed->inspect.model, ".onnx, .safetensors, .index.json or .npy")
@@ -115,7 +124,23 @@ void AddVerify(CLI::App& app, Parsed* parsed) {
                   "Ranked patterns: share of units that must be zero")
       ->type_name("S")
       ->check(kFinite);
+  AddRatio(sub, &options.scope, &options.ratios);
   AddSelection(sub, &options.selection);
+}
+
+// What a layer keeps whatever the ranking says.
+void AddLimits(CLI::App* sub, PruneCommandOptions* options) {
+  sub->add_option("--max-layer-sparsity", options->max_layer_sparsity,
+                  "No layer gets sparser than this")
+      ->type_name("S")
+      ->check(kFinite)
+      ->capture_default_str();
+  sub->add_option(
+         "--min-weights-per-channel", options->min_weights_per_channel,
+         "Floor: weights that a layer keeps for each output channel, on average; default 1 "
+         "for global scopes and thresholds, else one unit a layer")
+      ->type_name("N")
+      ->check(kFinite);
 }
 
 void AddPrune(CLI::App& app, Parsed* parsed) {
@@ -139,24 +164,8 @@ void AddPrune(CLI::App& app, Parsed* parsed) {
                   "Ranked patterns, instead: drop what scores below T")
       ->type_name("T")
       ->check(kFinite);
-  sub->add_option("--scope", options.scope,
-                  "Where the ratio is met: in each layer, over all, or over all with each layer's "
-                  "scores divided by their norm")
-      ->check(CLI::IsMember({"layer", "global", "global-normalized"}))
-      ->capture_default_str();
-  sub->add_option("--ratios", options.ratios, "CSV file with lines `layer,sparsity`")
-      ->type_name("FILE");
-  sub->add_option("--max-layer-sparsity", options.max_layer_sparsity,
-                  "Global scope, threshold: no layer gets sparser than this")
-      ->type_name("S")
-      ->check(kFinite)
-      ->capture_default_str();
-  sub->add_option("--min-weights-per-channel", options.min_weights_per_channel,
-                  "Global scope, threshold: floor of weights kept for each output channel, on "
-                  "average over a layer")
-      ->type_name("N")
-      ->check(kFinite)
-      ->capture_default_str();
+  AddRatio(sub, &options.scope, &options.ratios);
+  AddLimits(sub, &options);
   sub->add_option("--seed", options.seed, "For random criteria")
       ->type_name("N")
       ->check(kCount)

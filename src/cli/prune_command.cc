@@ -13,12 +13,6 @@
 namespace espalier::cli {
 namespace {
 
-RankScope ParseScope(const std::string& scope) {
-  if (scope == "global") return RankScope::kGlobal;
-  if (scope == "global-normalized") return RankScope::kGlobalNormalized;
-  return RankScope::kLayer;
-}
-
 PruneOptions LibraryOptions(const PruneCommandOptions& options, const CommonOptions& common) {
   PruneOptions prune;
   prune.selection = ParseSelection(options.selection);
@@ -68,6 +62,7 @@ int RunPrune(const PruneCommandOptions& options, const CommonOptions& common,
   const auto pattern = PatternRegistry::BuiltIn().Make(options.pattern);
   const auto criterion = CriterionRegistry::BuiltIn().Make(options.criterion, options.seed);
   PruneOptions prune = LibraryOptions(options, common);
+  CheckOutputName(options.model, options.output);
   const auto model = OpenModel(options.model);
   prune.alignment = ParseAlignment(options.selection, *pattern, *model);
   model->OpenOutput(options.output, options.force ? Overwrite::kYes : Overwrite::kNo);

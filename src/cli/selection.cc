@@ -4,6 +4,12 @@
 
 namespace espalier::cli {
 
+RankScope ParseScope(const std::string& scope) {
+  if (scope == "global") return RankScope::kGlobal;
+  if (scope == "global-normalized") return RankScope::kGlobalNormalized;
+  return RankScope::kLayer;
+}
+
 LayerSelection ParseSelection(const SelectionOptions& options) {
   LayerSelection selection;
   const auto append = [](const std::vector<std::string>& texts, std::vector<LayerTerm>* terms) {

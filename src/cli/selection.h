@@ -8,6 +8,9 @@
 
 namespace espalier::cli {
 
+/// `--scope`.
+RankScope ParseScope(const std::string& scope);
+
 LayerSelection ParseSelection(const SelectionOptions& options);
 
 /// `--align`, or its default for this pattern and model.

@@ -3,6 +3,7 @@
 #include "cli/json.h"
 #include "cli/model.h"
 #include "cli/options.h"
+#include "cli/ratios.h"
 #include "cli/selection.h"
 #include "cli/table.h"
 #include "espalier/pattern/registry.h"
@@ -41,6 +42,9 @@ std::string VerifyText(const VerifyReport& report) {
     if (!table->empty()) text += table->Text() + '\n';
   }
   if (selected == 0) return text + fmt::format("{}: there is no layer to check\n", report.pattern);
+  if (!report.reason.empty()) {
+    return text + fmt::format("{} is broken: {}\n", report.pattern, report.reason);
+  }
   return text + fmt::format("{} {} in {} of {} checked layers\n", report.pattern,
                             report.holds ? "holds" : "is broken: it holds", holding, selected);
 }
@@ -55,6 +59,8 @@ int RunVerify(const VerifyCommandOptions& options, const CommonOptions& common,
   const auto model = OpenModel(options.model);
   verify.alignment = ParseAlignment(options.selection, *pattern, *model);
   verify.sparsity = options.sparsity;
+  verify.scope = ParseScope(options.scope);
+  if (!options.ratios.empty()) verify.ratios = ReadRatios(options.ratios);
   verify.threads = common.threads;
   const VerifyReport report = Verify(model->weights(), *pattern, verify);
   PrintWarnings(report.warnings, common, streams);

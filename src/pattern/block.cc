@@ -70,7 +70,7 @@ class BlockPattern final : public Pattern {
 
 std::unique_ptr<Pattern> ParseBlock(std::string_view spec) {
   constexpr std::string_view kName = "block";
-  constexpr std::int64_t kMost = 65536;
+  constexpr std::int64_t kMost = 1024;  // a band of R rows is held in memory at once
   if (!spec.starts_with(kName)) return nullptr;
   const std::size_t cross = spec.find('x');
   if (spec.size() > kName.size() && spec[kName.size()] == ':' && cross != std::string_view::npos) {

@@ -41,10 +41,11 @@ std::string RefusalOf(const SafetensorsEntry& entry) {
 
 std::string CautionOf(const SafetensorsEntry& entry) {
   if (entry.shape.size() == 2 &&
-      HasAny(entry.name, {"embed", "wte.", "wpe.", "shared.weight", "word_embeddings"})) {
+      HasAny(entry.name, {"embed", "wte.", "wpe.", "shared.weight", "emb.weight"})) {
     return "an embedding? --only name: takes it";
   }
-  if (entry.shape.size() == 2 && HasAny(entry.name, {"lm_head"})) {
+  if (entry.shape.size() == 2 &&
+      (HasAny(entry.name, {"lm_head"}) || entry.name == "output.weight")) {
     return "output head; --only name: takes it";
   }
   if (entry.shape.size() == 2 && HasAny(entry.name, {".c_attn.", ".c_fc.", ".c_proj."})) {

@@ -81,11 +81,9 @@ LayerTotals PruneChunk(const PruneContext& context, const Layer& layer, WeightCh
   if (PruneWithKernel(context, layer, chunk)) {
     totals.dropped = DroppedByKernel(context.pattern, chunk->shape);
   } else {
-    std::vector<float> values;
-    DecodeValues(layer, *chunk, &values);
-    std::vector<float> scores(values.size());
-    context.criterion.Score({layer, chunk->first_element, values}, scores);
-    std::vector<std::uint8_t> keep(values.size());
+    std::vector<float> scores;
+    ScoreChunk(context.criterion, layer, *chunk, &scores);
+    std::vector<std::uint8_t> keep(scores.size());
     if (context.pattern.IsTransposable24()) {
       MaskTransposable(scores, chunk->shape, &keep);
     } else {

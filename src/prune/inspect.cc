@@ -1,6 +1,7 @@
 #include "espalier/prune/inspect.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "espalier/base/parallel.h"
 #include "espalier/pattern/registry.h"
@@ -15,6 +16,12 @@ struct KnownPattern {
 };
 constexpr KnownPattern kKnown[] = {
     {"1:2", 1}, {"1:4", 1}, {"2:4", 2}, {"4:8", 4}, {"2:4-transposable", 2}};
+
+// Sizes come from files that may say anything; a sum that overflows stays at the largest value.
+std::int64_t SaturatedSum(std::int64_t a, std::int64_t b) {
+  std::int64_t sum = 0;
+  return __builtin_add_overflow(a, b, &sum) ? std::numeric_limits<std::int64_t>::max() : sum;
+}
 
 LayerInspection InspectLayer(const WeightStore& store, std::size_t index) {
   const Layer& layer = store.layers()[index];
@@ -51,15 +58,15 @@ Inspection Inspect(const WeightStore& store, int threads) {
   std::int64_t weights = 0;
   std::uint64_t zeros = 0;
   for (const LayerInspection& layer : result.layers) {
-    weights += layer.parameters;
+    weights = SaturatedSum(weights, layer.parameters);
     zeros += layer.zeros;
     if (layer.macs) {
-      result.macs = result.macs.value_or(0) + *layer.macs;
+      result.macs = SaturatedSum(result.macs.value_or(0), *layer.macs);
     } else {
       result.macs_complete = false;
     }
   }
-  result.parameters = weights + store.OtherParameters();
+  result.parameters = SaturatedSum(weights, store.OtherParameters());
   result.sparsity = weights == 0 ? 0.0 : static_cast<double>(zeros) / static_cast<double>(weights);
   return result;
 }

@@ -50,7 +50,7 @@ class RankedLayer {
   LayerTotals Apply(const Quota& quota);
 
  private:
-  void UnitScores(const WeightChunk& chunk, std::vector<float>* values,
+  void UnitScores(const WeightChunk& chunk, std::vector<float>* scores,
                   std::vector<float>* unit_scores) const;
   bool HasBitKeys() const;
   std::uint64_t DropUnits(const std::vector<float>& unit_scores, std::uint32_t threshold,

@@ -57,12 +57,9 @@ void CheckLimits(const PruneOptions& options) {
   if (!(options.max_layer_sparsity > 0.0 && options.max_layer_sparsity <= 1.0)) {
     WrongUse(fmt::format("max layer sparsity {} is not in 0 < S <= 1", options.max_layer_sparsity));
   }
-  if (!(options.min_weights_per_channel >= 0.0 && std::isfinite(options.min_weights_per_channel))) {
-    WrongUse(fmt::format("{} weights for each channel is not a number >= 0",
-                         options.min_weights_per_channel));
-  }
-  if (options.max_layer_sparsity < 1.0 && !IsRankedOverLayers(options)) {
-    WrongUse("a greatest layer sparsity needs the global scope or a threshold");
+  const double floor = options.min_weights_per_channel.value_or(0.0);
+  if (!(floor >= 0.0 && std::isfinite(floor))) {
+    WrongUse(fmt::format("{} weights for each channel is not a number >= 0", floor));
   }
 }
 
@@ -90,7 +87,7 @@ std::vector<std::size_t> ChooseLayers(const WeightStore& store, const Pattern& p
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const Layer& layer = layers[i];
     LayerPruneReport entry{layer.name, layer.op, layer.shape, false, reasons[i]};
-    if (entry.reason.empty()) entry.reason = MisalignmentOf(layer, options.alignment);
+    if (entry.reason.empty()) entry.reason = MisfitOf(layer, pattern, options.alignment);
     const bool ranked = pattern.kind() == Pattern::Kind::kRanked;
     if (entry.reason.empty() && ranked && !options.sparsity && !options.threshold &&
         !options.ratios.contains(layer.name)) {
@@ -117,6 +114,11 @@ void Record(const LayerTotals& totals, LayerPruneReport* entry) {
   }
 }
 
+// Weights that the floor keeps for each output channel.
+double FloorOf(const PruneOptions& options) {
+  return options.min_weights_per_channel.value_or(IsRankedOverLayers(options) ? 1.0 : 0.0);
+}
+
 struct UnitLimit {
   std::uint64_t most = 0;  // units that may go
   Limit which = Limit::kNone;
@@ -125,8 +127,7 @@ struct UnitLimit {
 UnitLimit LimitOf(const Layer& layer, const Pattern& pattern, std::uint64_t units,
                   const PruneOptions& options) {
   const auto unit_size = static_cast<double>(pattern.UnitSize(PackedShapeOf(layer.view)));
-  const double floor_weights =
-      options.min_weights_per_channel * static_cast<double>(layer.view.Rows());
+  const double floor_weights = FloorOf(options) * static_cast<double>(layer.view.Rows());
   const double floor_units = std::max(1.0, std::ceil(floor_weights / unit_size));
   const auto kept = std::min(units, static_cast<std::uint64_t>(std::min(floor_units, 0x1p62)));
   const auto share = static_cast<std::uint64_t>(
@@ -167,9 +168,26 @@ std::vector<Quota> RankUnits(const std::vector<RankedLayer>& layers,
     const auto ratio = options.ratios.find(store.layers()[chosen[i]].name);
     const double share = ratio != options.ratios.end() ? ratio->second : *options.sparsity;
     const std::uint64_t all = layers[i].units();
-    quotas[i] = DivideDrops({sources[i]}, {all}, RoundedShare(share, all), 1)[0];
+    quotas[i] = DivideDrops({sources[i]}, {limits[i]}, RoundedShare(share, all), 1)[0];
   });
   return quotas;
+}
+
+// Limits of all layers together may leave less to drop than a global ratio asks for.
+void WarnIfShort(const std::vector<RankedLayer>& layers, const std::vector<Quota>& quotas,
+                 const PruneOptions& options, PruneReport* report) {
+  if (options.scope == RankScope::kLayer || !options.sparsity) return;
+  std::uint64_t units = 0;
+  std::uint64_t dropped = 0;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    units += layers[i].units();
+    dropped += quotas[i].drop;
+  }
+  const std::uint64_t wanted = RoundedShare(*options.sparsity, units);
+  if (dropped < wanted) {
+    report->warnings.push_back(fmt::format(
+        "the limits of the layers let only {} of the wanted {} units go", dropped, wanted));
+  }
 }
 
 void PruneRanked(const PruneContext& context, const PruneOptions& options,
@@ -187,9 +205,10 @@ void PruneRanked(const PruneContext& context, const PruneOptions& options,
     most.push_back(limits.back().most);
   }
   const auto quotas = RankUnits(layers, chosen, context.store, options, most);
+  WarnIfShort(layers, quotas, options, report);
   ParallelFor(context.threads, layers.size(), [&](std::size_t i) {
     LayerPruneReport& entry = report->layers[chosen[i]];
-    if (quotas[i].limited && IsRankedOverLayers(options)) entry.limit = limits[i].which;
+    if (quotas[i].limited) entry.limit = limits[i].which;
     Record(layers[i].Apply(quotas[i]), &entry);
   });
 }
@@ -211,8 +230,9 @@ void DescribeLimits(const PruneOptions& options, PruneReport* report) {
     if (entry.limit == Limit::kMaxLayerSparsity) {
       entry.reason = fmt::format("held at --max-layer-sparsity {:g}", options.max_layer_sparsity);
     } else if (entry.limit == Limit::kFloor) {
-      entry.reason = fmt::format("held at the floor of {:g} weight(s) a channel",
-                                 options.min_weights_per_channel);
+      entry.reason = FloorOf(options) > 0
+                         ? fmt::format("held at the floor of {:g} a channel", FloorOf(options))
+                         : "held at the floor of one unit";
     }
   }
 }
@@ -250,7 +270,12 @@ double PruneReport::KeptMagnitude() const {
                  SumOver(*this, &LayerPruneReport::magnitude_before), 1.0);
 }
 
-std::string MisalignmentOf(const Layer& layer, Alignment alignment) {
+std::string MisfitOf(const Layer& layer, const Pattern& pattern, Alignment alignment) {
+  if (layer.reordered_outputs && pattern.RowsPerBand() > 1) {
+    return fmt::format(
+        "the network reads its output channels in another order, which {} cannot span",
+        pattern.Name());
+  }
   if (alignment == Alignment::kNone) return "";
   const std::int64_t outputs = layer.view.Rows();
   const std::int64_t inputs = layer.view.in.size;

@@ -116,8 +116,13 @@ std::vector<Quota> DivideDrops(const std::vector<KeySource>& sources,
   while (count > 0 && !open.empty()) {
     std::uint64_t room = 0;
     for (const std::size_t i : open) room += limits[i];
-    count = std::min(count, room);
-    if (count == 0) break;
+    if (count >= room) {  // all at their limits, which hold units back unless it is just enough
+      for (const std::size_t i : open) {
+        quotas[i] = AtLimit(sources[i], limits[i]);
+        quotas[i].limited = count > room;
+      }
+      return quotas;
+    }
     ShareTies(SelectLowest(Pick(sources, open), count, threads), count, open, &quotas);
     std::vector<std::size_t> over;
     for (const std::size_t i : open) {

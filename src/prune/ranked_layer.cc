@@ -24,7 +24,7 @@ bool RankedLayer::HasBitKeys() const {
 void RankedLayer::Measure(bool normalize) {
   const Layer& layer = context_.store.layers()[layer_];
   WeightChunk chunk;
-  std::vector<float> values, unit_scores;
+  std::vector<float> scores, unit_scores;
   double squares = 0;
   for (const ChunkRange& range : plan_.ranges) {
     ReadChunk(context_.store, layer_, context_.store.layers()[layer_], plan_, range, &chunk);
@@ -32,7 +32,7 @@ void RankedLayer::Measure(bool normalize) {
     CheckFinite(layer, chunk, stats);
     Accumulate(stats, &before_);
     if (normalize) {
-      UnitScores(chunk, &values, &unit_scores);
+      UnitScores(chunk, &scores, &unit_scores);
       for (const float score : unit_scores) squares += double{score} * double{score};
     }
     context_.advance(chunk.bytes.size());
@@ -40,14 +40,11 @@ void RankedLayer::Measure(bool normalize) {
   if (normalize && squares > 0) norm_ = std::sqrt(squares);
 }
 
-void RankedLayer::UnitScores(const WeightChunk& chunk, std::vector<float>* values,
+void RankedLayer::UnitScores(const WeightChunk& chunk, std::vector<float>* scores,
                              std::vector<float>* unit_scores) const {
-  const Layer& layer = context_.store.layers()[layer_];
-  DecodeValues(layer, chunk, values);
-  std::vector<float> scores(values->size());
-  context_.criterion.Score({layer, chunk.first_element, *values}, scores);
+  ScoreChunk(context_.criterion, context_.store.layers()[layer_], chunk, scores);
   unit_scores->resize(context_.pattern.UnitCount(chunk.shape));
-  context_.pattern.ScoreUnits(scores, chunk.shape, context_.criterion.Norm(), *unit_scores);
+  context_.pattern.ScoreUnits(*scores, chunk.shape, context_.criterion.Norm(), *unit_scores);
   if (norm_ == 1.0) return;
   for (float& score : *unit_scores) {
     const double scaled = double{score} / norm_;
@@ -57,14 +54,14 @@ void RankedLayer::UnitScores(const WeightChunk& chunk, std::vector<float>* value
 
 void RankedLayer::AddKeys(int shift, std::uint32_t prefix, std::uint64_t* histogram) const {
   WeightChunk chunk;
-  std::vector<float> values, unit_scores;
+  std::vector<float> scores, unit_scores;
   for (const ChunkRange& range : plan_.ranges) {
     ReadChunk(context_.store, layer_, context_.store.layers()[layer_], plan_, range, &chunk);
     if (HasBitKeys()) {
       AddKeyHistogram(reinterpret_cast<const std::uint32_t*>(chunk.bytes.data()), chunk.elements(),
                       shift, prefix, histogram);
     } else {
-      UnitScores(chunk, &values, &unit_scores);
+      UnitScores(chunk, &scores, &unit_scores);
       AddKeyHistogram(reinterpret_cast<const std::uint32_t*>(unit_scores.data()),
                       unit_scores.size(), shift, prefix, histogram);
     }
@@ -96,7 +93,7 @@ LayerTotals RankedLayer::Apply(const Quota& quota) {
   totals.before = before_;
   std::uint64_t ties_kept = quota.ties - (quota.drop - quota.below);
   WeightChunk chunk;
-  std::vector<float> values, unit_scores;
+  std::vector<float> scores, unit_scores;
   for (const ChunkRange& range : plan_.ranges) {
     ReadChunk(context_.store, layer_, context_.store.layers()[layer_], plan_, range, &chunk);
     if (quota.drop == 0) {
@@ -105,7 +102,7 @@ LayerTotals RankedLayer::Apply(const Quota& quota) {
       PruneBelow(reinterpret_cast<std::uint32_t*>(chunk.bytes.data()), chunk.elements(),
                  quota.threshold, &ties_kept);
     } else {
-      UnitScores(chunk, &values, &unit_scores);
+      UnitScores(chunk, &scores, &unit_scores);
       totals.dropped += DropUnits(unit_scores, quota.threshold, &ties_kept, &chunk);
     }
     Accumulate(MeasureChunk(layer, chunk), &totals.after);

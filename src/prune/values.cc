@@ -117,8 +117,30 @@ MagnitudeStats MeasureWithKernel(const Layer& layer, const WeightChunk& chunk) {
 
 }  // namespace
 
+void ScoreChunk(const Criterion& criterion, const Layer& layer, const WeightChunk& chunk,
+                std::vector<float>* scores) {
+  std::vector<float> values;
+  DecodeValues(layer, chunk, &values);
+  scores->resize(values.size());
+  criterion.Score({layer, chunk.first_element, chunk.flat, values}, *scores);
+  const auto bad = std::ranges::find_if(
+      *scores, [](float score) { return !(score >= 0.0f) || std::isinf(score); });
+  if (bad != scores->end()) {
+    throw Error(
+        ErrorCode::kInvalidArgument,
+        fmt::format("criterion '{}' scores a weight of layer '{}' with {}; scores have to be "
+                    "finite and >= 0",
+                    criterion.Name(), layer.name, *bad));
+  }
+}
+
 MagnitudeStats MeasureChunk(const Layer& layer, const WeightChunk& chunk) {
   MagnitudeStats stats = MeasureWithKernel(layer, chunk);
+  if (!IsFloatDType(layer.dtype)) {  // a tiny scale may round a nonzero's magnitude to 0
+    std::vector<std::uint8_t> nonzero;
+    FindNonzeros(layer, chunk, &nonzero);
+    stats.zeros = std::ranges::count(nonzero, std::uint8_t{0});
+  }
   if (!std::isinf(stats.sum)) return stats;
   // The kernel's float lanes overflow on weights above FLT_MAX / 256; doubles do not.
   std::vector<float> values;

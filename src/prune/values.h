@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "espalier/kernels/magnitude.h"
+#include "espalier/prune/criterion.h"
 #include "prune/weight_chunk.h"
 
 namespace espalier {
@@ -12,6 +13,12 @@ namespace espalier {
 /// Real values of a chunk's weights: integer weights times their scale, float64 rounded to float32
 /// (clamped to its range; a nonzero never becomes zero).
 void DecodeValues(const Layer& layer, const WeightChunk& chunk, std::vector<float>* values);
+
+/// The criterion's score of each weight of a chunk.
+/// @throws Error  kInvalidArgument if a score is not finite or is negative, with the criterion's
+/// name.
+void ScoreChunk(const Criterion& criterion, const Layer& layer, const WeightChunk& chunk,
+                std::vector<float>* scores);
 
 /// Sum of magnitudes, zeros, finiteness. An integer weight is zero at its zero point.
 MagnitudeStats MeasureChunk(const Layer& layer, const WeightChunk& chunk);

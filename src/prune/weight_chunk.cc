@@ -54,25 +54,45 @@ std::vector<std::int64_t> Offsets(const std::vector<Axis>& axes) {
   return offsets;
 }
 
+// Offset of a row over all groups.
+std::int64_t RowOffset(const WeightView& view, std::int64_t row) {
+  std::int64_t offset = row % view.out.size * view.out.stride;
+  std::int64_t group = row / view.out.size;
+  for (auto it = view.groups.rbegin(); it != view.groups.rend(); group /= it++->size) {
+    offset += group % it->size * it->stride;
+  }
+  return offset;
+}
+
 enum class Direction { kPack, kUnpack };
+
+// Tiles of 32 x 32 elements: where rows lie next to each other in the store (MatMul's [C, K]), the
+// cache lines of a tile are used whole.
+constexpr std::int64_t kTile = 32;
 
 // Copies between stored and packed order; `stored` points at what is row `first_row`'s place.
 template <class T, Direction direction>
 void CopyRows(const WeightView& view, std::int64_t first_row, std::int64_t rows, T* stored,
               T* packed) {
-  std::vector<Axis> row_axes = view.groups;
-  row_axes.push_back(view.out);
-  const std::vector<std::int64_t> row_offsets = Offsets(row_axes);
-  const std::vector<std::int64_t> position_offsets = Offsets(view.positions);
-  const std::int64_t base = row_offsets[first_row];
-  for (std::int64_t row = first_row; row < first_row + rows; ++row) {
-    for (const std::int64_t position : position_offsets) {
-      T* from = stored + (row_offsets[row] - base) + position;
-      for (std::int64_t c = 0; c < view.in.size; ++c, ++packed, from += view.in.stride) {
-        if constexpr (direction == Direction::kPack) {
-          *packed = *from;
-        } else {
-          *from = *packed;
+  const std::vector<std::int64_t> positions = Offsets(view.positions);
+  const std::int64_t base = RowOffset(view, first_row);
+  const std::int64_t row_elements = RowElements(view);
+  const auto copy_run = [&](std::int64_t row, std::size_t p, std::int64_t begin, std::int64_t end) {
+    T* from = stored + RowOffset(view, first_row + row) - base + positions[p];
+    T* to = packed + row * row_elements + static_cast<std::int64_t>(p) * view.in.size;
+    for (std::int64_t c = begin; c < end; ++c) {
+      if constexpr (direction == Direction::kPack) {
+        to[c] = from[c * view.in.stride];
+      } else {
+        from[c * view.in.stride] = to[c];
+      }
+    }
+  };
+  for (std::int64_t row = 0; row < rows; row += kTile) {
+    for (std::int64_t c = 0; c < view.in.size; c += kTile) {
+      for (std::int64_t r = row; r < std::min(row + kTile, rows); ++r) {
+        for (std::size_t p = 0; p < positions.size(); ++p) {
+          copy_run(r, p, c, std::min(c + kTile, view.in.size));
         }
       }
     }

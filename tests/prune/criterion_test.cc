@@ -15,7 +15,7 @@ std::vector<float> Scores(const Criterion& criterion, const std::string& weight,
   Layer layer;
   layer.weight = weight;
   std::vector<float> scores(values.size());
-  criterion.Score({layer, first, values}, scores);
+  criterion.Score({layer, first, false, values}, scores);
   return scores;
 }
 

@@ -176,6 +176,73 @@ TEST(Prune, LimitsHoldAndAreReported) {
   EXPECT_EQ(floored.layers[0].dropped + floored.layers[1].dropped, 600u);
 }
 
+TEST(Prune, LimitsThatLeaveTooLittleAreReportedForEveryLayer) {
+  MemoryWeights store;
+  for (const unsigned seed : {1u, 2u, 3u}) {
+    store.Add(std::string(seed, 'w'), {4, 100}, NormalValues(400, seed));
+  }
+  PruneOptions options = AtSparsity(0.9);
+  options.scope = RankScope::kGlobal;
+  options.max_layer_sparsity = 0.5;
+  const PruneReport report = PruneWith(store, "unstructured", options);
+  for (const LayerPruneReport& layer : report.layers) {
+    EXPECT_EQ(layer.dropped, 200u);
+    EXPECT_EQ(layer.limit, Limit::kMaxLayerSparsity);
+  }
+  ASSERT_EQ(report.warnings.size(), 1u);
+  EXPECT_EQ(report.warnings[0],
+            "the limits of the layers let only 600 of the wanted 1080 units go");
+}
+
+TEST(Prune, NoLayerLosesItsLastUnitAndLimitsHoldInLayerScopeToo) {
+  MemoryWeights store;
+  store.Add("w", {4, 4}, NormalValues(16, 1));
+  const PruneReport report = PruneWith(store, "channel", AtSparsity(0.9));
+  EXPECT_EQ(report.layers[0].dropped, 12u);
+  EXPECT_EQ(report.layers[0].limit, Limit::kFloor);
+  EXPECT_EQ(report.layers[0].reason, "held at the floor of one unit");
+  MemoryWeights again;
+  again.Add("w", {4, 100}, NormalValues(400, 1));
+  PruneOptions options = AtSparsity(0.9);
+  options.min_weights_per_channel = 20;
+  EXPECT_EQ(PruneWith(again, "unstructured", options).layers[0].dropped, 320u);
+}
+
+TEST(Prune, PatternsThatSpanRowsNeedTheFilesOrderOfRows) {
+  Layer layer = LayerOfTensor("w", DType::kFloat32, {8, 16});
+  layer.reordered_outputs = true;
+  for (const char* pattern : {"2:4-transposable", "2:4"}) {
+    MemoryWeights store;
+    store.Add(layer, BytesOf(NormalValues(128, 1)));
+    const bool spans = std::string(pattern) != "2:4";
+    EXPECT_EQ(PruneWith(store, pattern, {}).layers[0].pruned, !spans) << pattern;
+  }
+}
+
+TEST(Prune, RefusesScoresThatAreNotFiniteOrNegative) {
+  class Bad final : public Criterion {
+   public:
+    std::string Name() const override { return "bad"; }
+    void Score(const ScoreInput&, std::span<float> scores) const override {
+      std::ranges::fill(scores, -1.0f);
+    }
+  };
+  for (const char* pattern : {"2:4", "channel"}) {
+    MemoryWeights store;
+    store.Add("w", {4, 4}, NormalValues(16, 1));
+    PruneOptions options;
+    if (std::string(pattern) == "channel") options.sparsity = 0.5;
+    try {
+      Prune(store, *PatternRegistry::BuiltIn().Make(pattern), Bad(), options);
+      FAIL() << "no error";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+      EXPECT_NE(std::string(error.what()).find("'bad' scores a weight of layer 'w' with -1"),
+                std::string::npos);
+    }
+  }
+}
+
 TEST(Prune, ThresholdDropsWhatIsBelowIt) {
   MemoryWeights store;
   store.Add("w", {2, 4}, {0.1f, -0.5f, 0.49999f, 2, -0.2f, 0.5f, 0.6f, 0});
@@ -328,10 +395,8 @@ TEST(Prune, RefusesOptionsThatDoNotFitThePattern) {
   options.ratios.clear();
   options.max_layer_sparsity = 0;
   EXPECT_NE(WhyRefused("unstructured", options).find("max layer sparsity 0"), std::string::npos);
-  options.max_layer_sparsity = 0.5;
-  options.scope = RankScope::kLayer;
-  EXPECT_NE(WhyRefused("unstructured", options).find("global scope"), std::string::npos);
   options.max_layer_sparsity = 1;
+  options.scope = RankScope::kLayer;
   options.min_weights_per_channel = -1;
   EXPECT_NE(WhyRefused("unstructured", options).find("-1"), std::string::npos);
 }

@@ -81,6 +81,28 @@ TEST(Verify, RankedPatternsCountWholeUnits) {
   EXPECT_TRUE(VerifyWith(store, "unstructured", options).holds);
 }
 
+TEST(Verify, GlobalScopeAndRatiosCountAsPruneDoes) {
+  MemoryWeights store;
+  store.Add("sparse", {1, 4}, {0, 0, 0, 1});
+  store.Add("dense", {1, 4}, {1, 0, 2, 3});
+  VerifyOptions options;
+  options.sparsity = 0.5;
+  EXPECT_FALSE(VerifyWith(store, "unstructured", options).holds);
+  options.scope = RankScope::kGlobal;
+  EXPECT_TRUE(VerifyWith(store, "unstructured", options).holds);
+  options.sparsity = 0.75;
+  const VerifyReport report = VerifyWith(store, "unstructured", options);
+  EXPECT_FALSE(report.holds);
+  EXPECT_EQ(report.reason, "over all checked layers, 4 of 8 units are zero, 6 are needed");
+  options = {};
+  options.ratios = {{"sparse", 0.75}, {"dense", 0.25}};
+  EXPECT_TRUE(VerifyWith(store, "unstructured", options).holds);
+  options.ratios = {{"dense", 0.5}};
+  EXPECT_FALSE(VerifyWith(store, "unstructured", options).holds);
+  options.ratios = {{"nowhere", 0.5}};
+  EXPECT_THROW(VerifyWith(store, "unstructured", options), Error);
+}
+
 TEST(Verify, NothingCheckedDoesNotHold) {
   MemoryWeights store;
   store.Add("w", {4, 8}, TwoOfFour(32));
@@ -143,13 +165,20 @@ TEST(TensorRtVerdict, GivesTheReason) {
 }
 
 TEST(TensorRtVerdict, IntegerWeightsNeedZeroPointZero) {
-  Layer layer = LayerOfTensor("w", DType::kUint8, {8, 16});
-  layer.quantization = Quantization{Quantization::Along::kTensor, {0.1f}, {128}};
+  Layer layer = LayerOfTensor("w", DType::kInt8, {8, 16});
+  layer.quantization = Quantization{Quantization::Along::kTensor, {0.1f}, {3}};
   MemoryWeights store;
-  store.Add(layer, std::vector<std::byte>(128, std::byte{128}));
+  store.Add(layer, std::vector<std::byte>(128, std::byte{3}));
+  layer.dtype = DType::kUint8;
+  store.Add(layer, std::vector<std::byte>(128, std::byte{3}));
+  Layer fake = LayerOfTensor("f", DType::kFloat32, {8, 16});
+  fake.fake_quantization = layer.quantization;
+  store.Add(fake, BytesOf(TwoOfFour(128)));
   const VerifyReport report = VerifyWith(store, "2:4");
   EXPECT_TRUE(report.holds);  // all at the zero point
   EXPECT_EQ(report.layers[0].tensorrt.reason, "int8 weights need zero point 0");
+  EXPECT_EQ(report.layers[1].tensorrt.reason, "weights have to be int8, not uint8");
+  EXPECT_EQ(report.layers[2].tensorrt.reason, "int8 weights need zero point 0");
 }
 
 }  // namespace

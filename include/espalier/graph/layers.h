@@ -21,6 +21,7 @@ struct Quantization {
   Along along = Along::kTensor;          ///< kRow: one value an output channel over all groups.
   std::vector<float> scale;              ///< One, one a row, or one an input channel.
   std::vector<std::int32_t> zero_point;  ///< Same length as `scale`.
+  bool operator==(const Quantization&) const = default;
 };
 
 /// A weight that layers read: one stored tensor with the way it is used.
@@ -36,7 +37,13 @@ struct Layer {
   Dims shape;                                ///< As stored.
   WeightView view;                           ///< Meaningless if `refusal` is set.
   std::optional<Quantization> quantization;  ///< Set for integer weights.
-  std::vector<std::string> readers;          ///< All nodes that read it, in order.
+  /// Set for float weights that every reader sees rounded by the same QuantizeLinear and
+  /// DequantizeLinear; not set if their parameters are not constant or not the same.
+  std::optional<Quantization> fake_quantization;
+  /// The network sees the output channels in another order than the file: patterns that span
+  /// output channels do not fit.
+  bool reordered_outputs = false;
+  std::vector<std::string> readers;  ///< All nodes that read it, in order.
   std::optional<std::int64_t> macs;  ///< Multiply-accumulates for one sample, all readers together.
   std::string refusal;               ///< Why this weight cannot be pruned; empty if it can.
   std::string caution;  ///< Why it is left alone unless it is chosen by name; mostly empty.
@@ -44,8 +51,13 @@ struct Layer {
 
 /// Finds the weights of Conv (1-D to 3-D, grouped, transposed), Gemm, MatMul with a constant on
 /// either side, RNN/GRU/LSTM, their integer and com.microsoft variants, through Identity, Cast,
-/// Transpose, Reshape, Squeeze, Unsqueeze, Flatten, QuantizeLinear and DequantizeLinear, in all
-/// scopes.
+/// Transpose, Reshape, Squeeze, Unsqueeze, Flatten, QuantizeLinear, DequantizeLinear and a Concat
+/// of all Slices, in all scopes.
+///
+/// Listed with a `refusal`, so that no weight is passed over in silence: those that other operators
+/// compute from constants alone (Clip, Mul, Split, Gather, ...), those that enter the body of a
+/// Loop or Scan or leave a branch of an If, and those of Einsum, QAttention, DynamicQuantizeLSTM
+/// and MatMulNBits. A tensor of fewer than 2 dimensions counts there only if it is cut or joined.
 ///
 /// A weight that several nodes read is one layer if all read it along the same axes; otherwise, or
 /// if something else reads it too (Gather of a tied embedding, a graph output, a function),

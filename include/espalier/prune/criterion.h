@@ -17,6 +17,7 @@ namespace espalier {
 struct ScoreInput {
   const Layer& layer;
   std::int64_t first = 0;         ///< Index of the run's first weight in the layer's order.
+  bool stored_order = false;      ///< That order is the file's (elementwise patterns), else packed.
   std::span<const float> values;  ///< Real values (integer weights times their scale).
 };
 

@@ -36,11 +36,12 @@ struct PruneOptions {
   /// Layer scope: ratios of single layers by name; they go before `sparsity`.
   std::map<std::string, double> ratios;
 
-  /// Global scope and threshold: no layer gets sparser than this.
+  /// No layer gets sparser than this.
   double max_layer_sparsity = 1.0;
-  /// Global scope and threshold: every layer keeps at least this many weights for each output
-  /// channel, on average, and at least one unit, so that none collapses.
-  double min_weights_per_channel = 1.0;
+  /// Floor: every layer keeps at least this many weights for each output channel, on average, and
+  /// at least one unit, so that none collapses. By default 1 for the global scopes and thresholds;
+  /// in layer scope, where the ratio is the caller's own, only the one unit.
+  std::optional<double> min_weights_per_channel;
 
   int threads = 1;
   Progress progress;  ///< In bytes read.
@@ -93,8 +94,8 @@ struct PruneReport {
 PruneReport Prune(WeightStore& store, const Pattern& pattern, const Criterion& criterion,
                   const PruneOptions& options);
 
-/// Why a layer does not fit `alignment`; empty if it does.
+/// Why a layer does not fit a pattern or an alignment; empty if it does.
 /// @source  apex.contrib.sparsity.ASP: K % 8 = 0 and C / groups % 16 = 0.
-std::string MisalignmentOf(const Layer& layer, Alignment alignment);
+std::string MisfitOf(const Layer& layer, const Pattern& pattern, Alignment alignment);
 
 }  // namespace espalier

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -40,7 +41,8 @@ struct LayerVerifyReport {
 
 struct VerifyReport {
   std::string pattern;
-  bool holds = true;  ///< Every selected layer holds, and there is one.
+  bool holds = true;   ///< Every selected layer holds, and there is one.
+  std::string reason;  ///< What is missing over all layers together; global scope only.
   std::vector<LayerVerifyReport> layers;
   std::vector<std::string> warnings;
 };
@@ -50,6 +52,9 @@ struct VerifyOptions {
   Alignment alignment =
       Alignment::kNone;            ///< As in PruneOptions: layers that do not fit are left out.
   std::optional<double> sparsity;  ///< Ranked patterns: share of units that must be zero.
+  /// Where that share has to be met: in each layer, or over all selected layers together.
+  RankScope scope = RankScope::kLayer;
+  std::map<std::string, double> ratios;  ///< Layer scope: shares of single layers by name.
   int threads = 1;
 };
 
@@ -59,8 +64,10 @@ struct VerifyOptions {
 /// A ranked pattern (blocks, channels, unstructured) holds if round(sparsity * units) whole units
 /// are zero; without a sparsity, if at least one is.
 /// @throws Error  kInvalidArgument if a sparsity is given for a per-group pattern or is not in
-///                0 <= S < 1; errors of the store.
-/// @cost   Reads each layer once or twice; stops at a layer's first bad group.
+///                0 <= S < 1, or `ratios` name an unknown layer; errors of the store.
+/// @cost   Reads each selected layer once or twice, in chunks, up to its first bad group; a layer
+/// that
+///         is not selected up to its first group that is not 2:4, for the verdict.
 VerifyReport Verify(const WeightStore& store, const Pattern& pattern, const VerifyOptions& options);
 
 }  // namespace espalier
