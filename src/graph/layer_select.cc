@@ -77,7 +77,9 @@ LayerTerm ParseTerm(const std::string& term) {
               return (from_end ? count - 1 - index : index) < most;
             }};
   }
-  BadTerm(term, "unknown term");
+  const bool like_name = !term.empty() && colon == std::string::npos;
+  BadTerm(term, fmt::format("unknown term; to choose a layer by its name write name:{}",
+                            like_name ? term : "conv10"));
 }
 
 bool AnyMatches(const std::vector<LayerTerm>& terms, const Layer& layer, std::size_t index,

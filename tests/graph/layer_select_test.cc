@@ -178,6 +178,15 @@ TEST(LayerTerms, RefuseUnknownWordsWithTheList) {
   }
 }
 
+TEST(LayerTerms, SayHowToChooseByName) {
+  ExpectRefused("conv12", "conv12",
+                "unknown term; to choose a layer by its name write name:conv12; terms are");
+  for (const char* term : {"", "name:", "conv:3"}) {
+    ExpectRefused(term, term,
+                  "unknown term; to choose a layer by its name write name:conv10; terms are");
+  }
+}
+
 TEST(LayerTerms, NameTheBadOneOfSeveral) {
   ExpectRefused("conv,bogus,linear", "bogus", "unknown term");
   ExpectRefused("conv,", "", "unknown term");
