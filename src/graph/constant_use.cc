@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <numeric>
-#include <set>
 
 #include "espalier/base/error.h"
+#include "graph/weight_role.h"
 
 namespace espalier {
 namespace {
@@ -141,36 +141,14 @@ std::optional<StridedArray> Reshaped(const StridedArray& array, const Dims& dims
 }
 
 ConstantUses::ConstantUses(const Graph& graph)
-    : graph_(graph),
-      constants_(graph),
-      defined_(graph.scopes.size()),
-      readers_(graph.scopes.size()) {
-  for (const Constant& constant : graph.constants) {
-    if (IsScope(constant.scope)) defined_[constant.scope][constant.name] = nullptr;
-  }
+    : graph_(graph), constants_(graph), readers_(graph), computed_(graph, readers_) {
   for (std::size_t s = 0; s < graph.scopes.size(); ++s) {
-    const Scope& scope = graph.scopes[s];
-    for (const ValueInfo& input : scope.inputs) defined_[s][input.name] = nullptr;
-    for (const Node& node : scope.nodes) {
-      for (const std::string& output : node.outputs) defined_[s][output] = &node;
-    }
-  }
-  for (std::size_t s = 0; s < graph.scopes.size(); ++s) {
-    const int scope = static_cast<int>(s);
-    for (const Node& node : graph.scopes[s].nodes) {
-      for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-        AddReader(node.inputs[i], {scope, &node, static_cast<int>(i)});
-      }
-    }
-    for (const ValueInfo& output : graph.scopes[s].outputs) {
-      AddReader(output.name, {scope, nullptr, 0});
-    }
-    if (graph.scopes[s].parent < 0) Number(scope, 0);
+    if (graph.scopes[s].parent < 0) Number(static_cast<int>(s), 0);
   }
 }
 
 void ConstantUses::Number(int scope, int depth) {
-  if (!IsScope(scope) || depth > kMostDepth) return;
+  if (!readers_.IsScope(scope) || depth > kMostDepth) return;
   for (const Node& node : graph_.scopes[scope].nodes) {
     // A node that has a number already: malformed, two nodes share a subgraph.
     if (!order_.emplace(&node, static_cast<int>(order_.size())).second) return;
@@ -183,55 +161,68 @@ int ConstantUses::OrderOf(const Node* node) const {
   return it == order_.end() ? static_cast<int>(order_.size()) : it->second;
 }
 
-void ConstantUses::AddReader(const std::string& value, const Reader& reader) {
-  if (value.empty()) return;
-  int s = reader.scope;
-  // At most as many steps as there are scopes, should a hand-made graph's parents form a circle.
-  for (std::size_t steps = 0; steps < defined_.size() && IsScope(s); ++steps) {
-    if (defined_[s].contains(value)) {
-      readers_[s][value].push_back(reader);
+std::vector<ConstantUse> ConstantUses::Of(int index) const {
+  const Constant& constant = graph_.constants[index];
+  ConstantUse start;
+  start.array = ContiguousArray(constant.tensor.dims());
+  Walk walk;
+  walk.steps = {{constant.scope, constant.name, start}};
+  while (!walk.steps.empty()) {
+    const Step step = std::move(walk.steps.back());
+    walk.steps.pop_back();
+    for (const Reader& reader : readers_.Of(step.scope, step.value)) Visit(reader, step, &walk);
+  }
+  return std::move(walk.uses);
+}
+
+void ConstantUses::Visit(const Reader& reader, const Step& step, Walk* walk) const {
+  if (reader.node != nullptr && ReadsShapeOnly(*reader.node)) return;
+  ConstantUse use = step.so_far;
+  const auto part = use.obstacle.empty() ? PartOf(reader, use.array) : std::nullopt;
+  const Reader* concat = part ? ConcatOf(reader) : nullptr;
+  if (concat != nullptr) {
+    const auto [known, is_new] = walk->concats.try_emplace(concat->node, false);
+    if (is_new) known->second = JoinsWhole(*concat, reader, use.array, *part);
+    if (known->second) {
+      if (!walk->passed.insert(concat->node).second) return;
+      use.reordered.push_back({part->size, use.array.strides[part->axis]});
+      walk->steps.push_back({concat->scope, concat->node->outputs[0], use});
       return;
     }
-    s = graph_.scopes[s].parent;
+  }
+  if (PassThrough(reader, &use)) {
+    if (!walk->passed.insert(reader.node).second) return;
+    walk->steps.push_back({reader.scope, reader.node->outputs[0], use});
+  } else if (!VisitIndirect(reader, use, walk)) {
+    walk->uses.push_back(use);
   }
 }
 
-std::vector<ConstantUse> ConstantUses::Of(int index) const {
-  struct Step {
-    int scope;
-    std::string value;
-    ConstantUse so_far;
-  };
-  const Constant& constant = graph_.constants[index];
-  if (!IsScope(constant.scope)) return {};
-  ConstantUse start;
-  start.array = ContiguousArray(constant.tensor.dims());
-  std::vector<ConstantUse> uses;
-  std::vector<Step> steps = {{constant.scope, constant.name, start}};
-  std::set<const Node*> passed;  // a malformed graph may have cycles
-  while (!steps.empty()) {
-    const Step step = std::move(steps.back());
-    steps.pop_back();
-    const auto it = readers_[step.scope].find(step.value);
-    if (it == readers_[step.scope].end()) continue;
-    for (const Reader& reader : it->second) {
-      if (reader.node != nullptr && ReadsShapeOnly(*reader.node)) continue;
-      ConstantUse use = step.so_far;
-      const auto part = use.obstacle.empty() ? PartOf(reader, use.array) : std::nullopt;
-      if (part && SlicesWhole(reader, use.array, *part)) {
-        use.reordered.push_back({part->size, use.array.strides[part->axis]});
-        const Reader& concat = readers_[reader.scope].at(reader.node->outputs[0]).front();
-        if (!passed.insert(concat.node).second) continue;
-        steps.push_back({concat.scope, concat.node->outputs[0], use});
-      } else if (PassThrough(reader, &use)) {
-        if (!passed.insert(reader.node).second) continue;
-        steps.push_back({reader.scope, reader.node->outputs[0], use});
-      } else {
-        uses.push_back(use);
-      }
-    }
+// Finds weight inputs where the constant arrives in another form; they make a use with an obstacle.
+bool ConstantUses::VisitIndirect(const Reader& reader, const ConstantUse& use, Walk* walk) const {
+  if (reader.node != nullptr && IsWeightInput(*reader.node, reader.input)) return false;
+  std::optional<Reader> weight = computed_.WeightOf(reader);
+  std::string text;
+  if (weight) {
+    text = fmt::format("{} computes with it", NodeText(*reader.node));
+  } else if (auto crossed = computed_.WeightAcross(reader)) {
+    weight = crossed->weight;
+    text = std::move(crossed->text);
+  } else {
+    return false;
   }
-  return uses;
+  if (!walk->indirect.emplace(weight->node, weight->input).second) return true;
+  ConstantUse found = use;
+  found.scope = weight->scope;
+  found.node = weight->node;
+  found.input = weight->input;
+  found.indirect = true;
+  found.cut_or_joined = reader.node != nullptr &&
+                        IsOneOf(reader.node->op_type, {"Slice", "Split", "Gather", "Concat"});
+  // PassThrough() has its own words for every output of a scope; these say more.
+  if (found.obstacle.empty() || reader.node == nullptr) found.obstacle = std::move(text);
+  walk->uses.push_back(std::move(found));
+  return true;
 }
 
 bool ConstantUses::PassThrough(const Reader& reader, ConstantUse* use) const {
@@ -243,11 +234,7 @@ bool ConstantUses::PassThrough(const Reader& reader, ConstantUse* use) const {
     return false;
   }
   const Node& node = *reader.node;
-  const bool moves =
-      IsStandard(node) && reader.input == 0 && node.outputs.size() == 1 &&
-      IsOneOf(node.op_type, {"Identity", "Cast", "CastLike", "Transpose", "Reshape", "Squeeze",
-                             "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear"});
-  if (!moves) return false;
+  if (!IsMove(node) || reader.input != 0 || node.outputs.size() != 1) return false;
   if (!use->obstacle.empty()) return true;  // only who reads it in the end is of interest
   const auto moved = Moved(reader, use->array);
   if (!moved) {
@@ -258,6 +245,8 @@ bool ConstantUses::PassThrough(const Reader& reader, ConstantUse* use) const {
   use->array = *moved;
   if (node.op_type == "DequantizeLinear" && !use->dequantize) {
     use->dequantize = QuantizationNode{reader.scope, &node, *moved, !use->reordered.empty()};
+  } else if (node.op_type == "QuantizeLinear" && !use->dequantize && !use->quantize) {
+    use->quantize = QuantizationNode{reader.scope, &node, *moved, !use->reordered.empty()};
   }
   return true;
 }
@@ -286,22 +275,26 @@ std::optional<ConstantUses::SlicePart> ConstantUses::PartOf(const Reader& reader
   return part;
 }
 
-// Whether the Slice `reader` feeds a Concat that puts all parts of the same value together again.
-bool ConstantUses::SlicesWhole(const Reader& reader, const StridedArray& array,
-                               const SlicePart& part) const {
-  if (reader.node->outputs.size() != 1) return false;
-  const auto readers = readers_[reader.scope].find(reader.node->outputs[0]);
-  if (readers == readers_[reader.scope].end() || readers->second.size() != 1) return false;
-  const Reader& next = readers->second.front();
-  if (next.node == nullptr || !IsStandard(*next.node) || next.node->op_type != "Concat" ||
-      next.node->outputs.size() != 1 || next.scope != reader.scope) {
-    return false;
-  }
+// The Concat that alone reads what the Slice `reader` makes; null if there is none.
+const ConstantUses::Reader* ConstantUses::ConcatOf(const Reader& reader) const {
+  if (reader.node->outputs.size() != 1) return nullptr;
+  const auto& readers = readers_.Of(reader.scope, reader.node->outputs[0]);
+  if (readers.size() != 1) return nullptr;
+  const Reader& next = readers.front();
+  const bool joins = next.node != nullptr && IsStandard(*next.node) &&
+                     next.node->op_type == "Concat" && next.node->outputs.size() == 1 &&
+                     next.scope == reader.scope;
+  return joins ? &next : nullptr;
+}
+
+// Whether the Concat puts all parts of the value that the Slice `reader` reads together again.
+bool ConstantUses::JoinsWhole(const Reader& concat, const Reader& reader, const StridedArray& array,
+                              const SlicePart& part) const {
   std::vector<std::pair<std::int64_t, std::int64_t>> runs;
-  for (const std::string& input : next.node->inputs) {
-    const auto maker = defined_[reader.scope].find(input);
-    if (maker == defined_[reader.scope].end() || maker->second == nullptr) return false;
-    const Node& slice = *maker->second;
+  for (const std::string& input : concat.node->inputs) {
+    const Node* maker = readers_.Maker(reader.scope, input);
+    if (maker == nullptr) return false;
+    const Node& slice = *maker;
     if (slice.inputs.empty() || slice.inputs[0] != reader.node->inputs[0]) return false;
     const auto other = PartOf({reader.scope, &slice, 0}, array);
     if (!other || other->axis != part.axis) return false;
@@ -313,7 +306,7 @@ bool ConstantUses::SlicesWhole(const Reader& reader, const StridedArray& array,
     if (begin != covered || end <= begin) return false;
     covered = end;
   }
-  const auto axis = IntAttribute(*next.node, "axis", -1);
+  const auto axis = IntAttribute(*concat.node, "axis", -1);
   return covered == part.size && axis == part.axis;
 }
 

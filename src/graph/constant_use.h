@@ -2,10 +2,13 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "espalier/graph/graph.h"
+#include "graph/computed_constants.h"
+#include "graph/value_readers.h"
 
 namespace espalier {
 
@@ -35,18 +38,25 @@ struct QuantizationNode {
   bool reordered = false;  ///< Whether it sees parts in another order than they are stored.
 };
 
-/// One node that reads a constant, directly or through nodes that only move its elements.
+/// One node that reads a constant, directly, through nodes that only move its elements, or (with
+/// an obstacle, and only for weight inputs) through nodes that compute with constants only.
 struct ConstantUse {
   int scope = 0;
   const Node* node = nullptr;                  ///< Null if `obstacle` is a graph output.
   int input = 0;                               ///< Which input of the node.
   StridedArray array;                          ///< How the node sees the constant.
   std::optional<QuantizationNode> dequantize;  ///< The first DequantizeLinear passed.
+  std::optional<QuantizationNode> quantize;    ///< The first QuantizeLinear passed before it.
   /// Axes along which the node sees the parts of the constant in another order: the gates of
   /// PyTorch's LSTM are put in ONNX's order by Slice and Concat.
   std::vector<Axis> reordered;
-  /// Why `array` is not known, in words: the layout was lost on the way, or it is a graph output.
+  /// Why `array` is not known, in words: the layout was lost on the way, another operator computes
+  /// with the constant, it passes into or out of a subgraph, or it is a graph output.
   std::string obstacle;
+  /// Whether a computation with other constants or a subgraph lies between: the constant may be
+  /// something else than the weight, such as a mask or a factor.
+  bool indirect = false;
+  bool cut_or_joined = false;  ///< If so: whether that begins with Slice, Split, Gather or Concat.
 };
 
 /// Follows constants to their readers over all scopes of a graph, with ONNX's scoping rules.
@@ -64,32 +74,39 @@ class ConstantUses {
   const ConstantIndex& constants() const { return constants_; }
 
  private:
-  struct Reader {
-    int scope;
-    const Node* node;  // null: an output of the scope
-    int input;
-  };
+  using Reader = ValueReaders::Reader;
   struct SlicePart {  // one run of one axis
     std::int64_t axis, begin, end, size;
   };
-  using ReaderMap = std::map<std::string, std::vector<Reader>, std::less<>>;
+  struct Step {
+    int scope;
+    std::string value;
+    ConstantUse so_far;
+  };
+  // One walk from a constant to its readers.
+  struct Walk {
+    std::vector<ConstantUse> uses;
+    std::vector<Step> steps;
+    std::set<const Node*> passed;         // a malformed graph may have cycles
+    std::map<const Node*, bool> concats;  // whether one puts parts together; each is looked at once
+    std::set<std::pair<const Node*, int>> indirect;  // weight inputs found
+  };
 
-  bool IsScope(int scope) const {
-    return scope >= 0 && static_cast<std::size_t>(scope) < graph_.scopes.size();
-  }
   void Number(int scope, int depth);
-  void AddReader(const std::string& value, const Reader& reader);
+  void Visit(const Reader& reader, const Step& step, Walk* walk) const;
+  bool VisitIndirect(const Reader& reader, const ConstantUse& use, Walk* walk) const;
   bool PassThrough(const Reader& reader, ConstantUse* use) const;
   std::optional<SlicePart> PartOf(const Reader& reader, const StridedArray& array) const;
-  bool SlicesWhole(const Reader& reader, const StridedArray& array, const SlicePart& part) const;
+  const Reader* ConcatOf(const Reader& reader) const;
+  bool JoinsWhole(const Reader& concat, const Reader& reader, const StridedArray& array,
+                  const SlicePart& part) const;
   std::optional<StridedArray> Moved(const Reader& reader, const StridedArray& array) const;
   std::optional<Dims> ConstantInts(int scope, const Node& node, std::size_t input) const;
 
   const Graph& graph_;
   ConstantIndex constants_;
-  // Names of each scope with the node that makes them; null for inputs and constants.
-  std::vector<std::map<std::string, const Node*, std::less<>>> defined_;
-  std::vector<ReaderMap> readers_;  // by defining scope
+  ValueReaders readers_;
+  ComputedConstants computed_;
   std::map<const Node*, int> order_;
 };
 

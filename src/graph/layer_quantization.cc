@@ -144,4 +144,26 @@ std::variant<Quantization, std::string> FindQuantization(const Graph& graph,
   return result;
 }
 
+std::optional<Quantization> FindFakeQuantization(const Graph& graph, const ConstantIndex& constants,
+                                                 const ConstantUse& use, const WeightRole& role) {
+  if (!use.quantize || !use.dequantize) return std::nullopt;
+  std::optional<Quantization> both;
+  for (const auto& step : {*use.quantize, *use.dequantize}) {
+    ConstantUse as_stored = use;
+    as_stored.dequantize = step;
+    const Source source{step.scope, step.node, 1, 2, std::nullopt, false};
+    const Parameter zero = Read(graph, constants, source, source.zero_point_input);
+    if (zero.present && zero.tensor == nullptr) return std::nullopt;
+    // Without a zero point QuantizeLinear makes uint8, unless an attribute of opset 21 says else.
+    if (!zero.present && step.node->attributes.contains("output_dtype")) return std::nullopt;
+    const DType dtype = zero.present ? zero.tensor->dtype() : DType::kUint8;
+    if (dtype != DType::kInt8 && dtype != DType::kUint8) return std::nullopt;
+    auto found = FindQuantization(graph, constants, as_stored, role, dtype);
+    const auto* one = std::get_if<Quantization>(&found);
+    if (one == nullptr || (both && *both != *one)) return std::nullopt;
+    both = *one;
+  }
+  return both;
+}
+
 }  // namespace espalier

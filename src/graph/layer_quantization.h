@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -16,5 +17,11 @@ std::variant<Quantization, std::string> FindQuantization(const Graph& graph,
                                                          const ConstantIndex& constants,
                                                          const ConstantUse& use,
                                                          const WeightRole& role, DType stored);
+
+/// What QuantizeLinear and DequantizeLinear on the way of a float weight round it to.
+/// @return  Nothing if it does not pass both, or their parameters are not constant, differ, or are
+///          not of type int8 or uint8.
+std::optional<Quantization> FindFakeQuantization(const Graph& graph, const ConstantIndex& constants,
+                                                 const ConstantUse& use, const WeightRole& role);
 
 }  // namespace espalier

@@ -48,6 +48,14 @@ bool IsFunctionArgument(const Graph& graph, const Constant& constant,
          });
 }
 
+// Whether a constant that a weight is made of is worth a word: scalars, factors of one dimension
+// and indices are not.
+bool MayBeWeight(const Constant& constant, const ConstantUse& use) {
+  if (!use.indirect && use.node->op_type != "Einsum") return true;
+  return IsPrunableDType(constant.tensor.dtype()) &&
+         (constant.tensor.dims().size() >= 2 || use.cut_or_joined);
+}
+
 // A 1x1 convolution and a matrix product may share a weight: kernel axes of size 1 do not count.
 WeightView WithoutUnitPositions(WeightView view) {
   std::erase_if(view.positions, [](const Axis& axis) { return axis.size == 1; });
@@ -79,15 +87,17 @@ bool ReadUses(const Graph& graph, const Constant& constant, const std::vector<Co
   for (const ConstantUse& use : uses) {
     const auto role = use.obstacle.empty() ? RoleOf(use) : std::nullopt;
     if (!role) {
-      is_weight = is_weight || (use.node != nullptr && IsWeightInput(*use.node, use.input));
+      is_weight = is_weight || (use.node != nullptr && IsWeightInput(*use.node, use.input) &&
+                                MayBeWeight(constant, use));
       if (obstacle.empty()) obstacle = ReaderText(use);
     } else if (const auto* text = std::get_if<std::string>(&*role)) {
-      is_weight = true;
+      is_weight = is_weight || MayBeWeight(constant, use);
       layer.refusal = *text;
     } else {
       is_weight = true;
       candidate->good.push_back({use, std::get<WeightRole>(*role)});
       const Axis in = candidate->good.back().role.view.in;
+      layer.reordered_outputs = layer.reordered_outputs || !use.reordered.empty();
       if (std::ranges::any_of(use.reordered, [&in](const Axis& a) { return Overlap(a, in); })) {
         obstacle = fmt::format("{} sees its input channels in another order", NodeText(*use.node));
       }
@@ -107,7 +117,11 @@ void Describe(const ConstantUses& uses, std::vector<ConstantUse> all, Candidate*
   const auto order = [&uses](const Node* node) { return uses.OrderOf(node); };
   std::ranges::sort(all, {}, [&](const ConstantUse& use) { return order(use.node); });
   std::ranges::sort(candidate->good, {}, [&](const RoleUse& use) { return order(use.use.node); });
-  for (const ConstantUse& use : all) layer.readers.push_back(NodeText(*use.node));
+  const Node* last = nullptr;
+  for (const ConstantUse& use : all) {
+    if (use.node != last) layer.readers.push_back(NodeText(*use.node));
+    last = use.node;
+  }
   const Node& first = candidate->good.empty() ? *all.front().node : *candidate->good[0].use.node;
   candidate->order = order(&first);
   layer.op = first.op_type;
@@ -130,6 +144,17 @@ bool HasSameZeros(const Quantization& a, const Quantization& b) {
   return a.along == b.along && a.zero_point == b.zero_point;
 }
 
+// Rounding that all readers of a float weight see alike.
+void FindRounding(const Graph& graph, const ConstantUses& uses, Candidate* candidate) {
+  std::optional<Quantization> all;
+  for (const RoleUse& good : candidate->good) {
+    const auto found = FindFakeQuantization(graph, uses.constants(), good.use, good.role);
+    if (!found || (all && *all != *found)) return;
+    all = found;
+  }
+  candidate->layer.fake_quantization = std::move(all);
+}
+
 // What makes a weight unfit although every reader is known.
 void CheckWeight(const Graph& graph, const ConstantUses& uses, Candidate* candidate) {
   Layer& layer = candidate->layer;
@@ -138,7 +163,8 @@ void CheckWeight(const Graph& graph, const ConstantUses& uses, Candidate* candid
     return;
   }
   CheckViewsAgree(candidate);
-  if (!layer.refusal.empty() || IsFloatDType(layer.dtype)) return;
+  if (!layer.refusal.empty()) return;
+  if (IsFloatDType(layer.dtype)) return FindRounding(graph, uses, candidate);
   for (const RoleUse& good : candidate->good) {
     auto found = FindQuantization(graph, uses.constants(), good.use, good.role, layer.dtype);
     if (const auto* refusal = std::get_if<std::string>(&found)) {

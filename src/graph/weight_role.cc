@@ -111,8 +111,25 @@ Role RecurrentRole(const Node& node, const StridedArray& array, bool) {
   return role;
 }
 
-// The weights of every operator that Espalier prunes: input numbers from the ONNX operator list
-// (opset 1 to 23) and ONNX Runtime's contributed operators.
+// com.microsoft QLinearConv is ONNX's, with another layout on request.
+Role MsConvRole(const Node& node, const StridedArray& array, bool) {
+  if (IntAttribute(node, "channels_last", 0) != 0) {
+    return fmt::format("{} has its channels last, which is not supported", NodeText(node));
+  }
+  return ConvRole(node, array, false);
+}
+
+Role UnsupportedRole(const Node& node, const StridedArray&, bool) {
+  return fmt::format("{} is not supported", NodeText(node));
+}
+
+Role PackedBitsRole(const Node& node, const StridedArray&, bool) {
+  return fmt::format("{} packs its weight in blocks of bits, which is not supported",
+                     NodeText(node));
+}
+
+// The weights of every operator that Espalier prunes, and of those it refuses aloud: input numbers
+// from the ONNX operator list (opset 1 to 23) and ONNX Runtime's contributed operators.
 constexpr std::string_view kMs = "com.microsoft";
 constexpr RoleEntry kRoles[] = {
     {"", "Conv", 1, false, -1, -1, "", &ConvForwardRole},
@@ -139,9 +156,20 @@ constexpr RoleEntry kRoles[] = {
     {kMs, "FusedMatMul", 0, true, -1, -1, "", &FusedMatMulRole},
     {kMs, "FusedMatMul", 1, false, -1, -1, "", &FusedMatMulRole},
     {kMs, "Attention", 1, false, -1, -1, "", &MatMulRole},
+    {kMs, "QLinearConv", 3, false, 4, 5, "", &MsConvRole},
+    {kMs, "QGemm", 3, false, 4, 5, "", &GemmRole},
+    {kMs, "DynamicQuantizeMatMul", 1, false, 2, 3, "", &MatMulRole},
+    {kMs, "MatMulIntegerToFloat", 1, false, 3, 5, "", &MatMulRole},
+    {kMs, "QAttention", 1, false, 4, 7, "", &UnsupportedRole},
+    {kMs, "DynamicQuantizeLSTM", 1, false, 8, 9, ":W", &UnsupportedRole},
+    {kMs, "DynamicQuantizeLSTM", 2, false, 10, 11, ":R", &UnsupportedRole},
+    {kMs, "MatMulNBits", 1, false, 2, 3, "", &PackedBitsRole},
 };
+// Any operand of an Einsum may be the weight, and its equation says how.
+constexpr RoleEntry kEinsum = {"", "Einsum", 0, false, -1, -1, "", &UnsupportedRole};
 
 const RoleEntry* FindEntry(const Node& node, int input) {
+  if (node.domain.empty() && node.op_type == kEinsum.op_type) return &kEinsum;
   const auto it = std::ranges::find_if(kRoles, [&](const RoleEntry& entry) {
     return entry.op_type == node.op_type && entry.domain == node.domain && entry.input == input;
   });
@@ -151,6 +179,11 @@ const RoleEntry* FindEntry(const Node& node, int input) {
 }  // namespace
 
 bool IsWeightInput(const Node& node, int input) { return FindEntry(node, input) != nullptr; }
+
+bool IsLeftOperand(const Node& node, int input) {
+  const RoleEntry* entry = FindEntry(node, input);
+  return entry != nullptr && (entry->is_left || (entry == &kEinsum && input == 0));
+}
 
 std::optional<Role> RoleOf(const ConstantUse& use) {
   const RoleEntry* it = use.node == nullptr ? nullptr : FindEntry(*use.node, use.input);

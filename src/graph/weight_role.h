@@ -24,6 +24,9 @@ struct WeightRole {
 /// Whether input `input` of `node` is a weight, whatever its shape.
 bool IsWeightInput(const Node& node, int input);
 
+/// Whether that weight is the left operand of a matrix product, where activations are usual.
+bool IsLeftOperand(const Node& node, int input);
+
 /// The role that input `use.input` of `use.node` plays.
 /// @return  Nothing if it is not a weight (bias, activation, another operator); a sentence if it is
 ///          one that cannot be pruned.
