@@ -181,11 +181,11 @@ void ConstantUses::Visit(const Reader& reader, const Step& step, Walk* walk) con
   const auto part = use.obstacle.empty() ? PartOf(reader, use.array) : std::nullopt;
   const Reader* concat = part ? ConcatOf(reader) : nullptr;
   if (concat != nullptr) {
-    const auto [known, is_new] = walk->concats.try_emplace(concat->node, false);
+    const auto [known, is_new] = walk->concats.try_emplace(concat->node, 0);
     if (is_new) known->second = JoinsWhole(*concat, reader, use.array, *part);
-    if (known->second) {
+    if (known->second > 0) {
       if (!walk->passed.insert(concat->node).second) return;
-      use.reordered.push_back({part->size, use.array.strides[part->axis]});
+      use.reordered.push_back({{part->size, use.array.strides[part->axis]}, known->second});
       walk->steps.push_back({concat->scope, concat->node->outputs[0], use});
       return;
     }
@@ -288,26 +288,28 @@ const ConstantUses::Reader* ConstantUses::ConcatOf(const Reader& reader) const {
 }
 
 // Whether the Concat puts all parts of the value that the Slice `reader` reads together again.
-bool ConstantUses::JoinsWhole(const Reader& concat, const Reader& reader, const StridedArray& array,
-                              const SlicePart& part) const {
+std::int64_t ConstantUses::JoinsWhole(const Reader& concat, const Reader& reader,
+                                      const StridedArray& array, const SlicePart& part) const {
   std::vector<std::pair<std::int64_t, std::int64_t>> runs;
   for (const std::string& input : concat.node->inputs) {
     const Node* maker = readers_.Maker(reader.scope, input);
-    if (maker == nullptr) return false;
+    if (maker == nullptr) return 0;
     const Node& slice = *maker;
-    if (slice.inputs.empty() || slice.inputs[0] != reader.node->inputs[0]) return false;
+    if (slice.inputs.empty() || slice.inputs[0] != reader.node->inputs[0]) return 0;
     const auto other = PartOf({reader.scope, &slice, 0}, array);
-    if (!other || other->axis != part.axis) return false;
+    if (!other || other->axis != part.axis) return 0;
     runs.emplace_back(other->begin, other->end);
   }
   std::ranges::sort(runs);
   std::int64_t covered = 0;
+  std::int64_t run = part.size;
   for (const auto& [begin, end] : runs) {
-    if (begin != covered || end <= begin) return false;
+    if (begin != covered || end <= begin) return 0;
     covered = end;
+    run = std::gcd(run, end);
   }
   const auto axis = IntAttribute(*concat.node, "axis", -1);
-  return covered == part.size && axis == part.axis;
+  return covered == part.size && axis == part.axis ? run : 0;
 }
 
 std::optional<Dims> ConstantUses::ConstantInts(int scope, const Node& node,

@@ -38,6 +38,13 @@ struct QuantizationNode {
   bool reordered = false;  ///< Whether it sees parts in another order than they are stored.
 };
 
+/// An axis of the stored constant whose parts a node sees in another order; parts begin at
+/// multiples of `run`.
+struct ReorderedAxis {
+  Axis axis;
+  std::int64_t run = 1;
+};
+
 /// One node that reads a constant, directly, through nodes that only move its elements, or (with
 /// an obstacle, and only for weight inputs) through nodes that compute with constants only.
 struct ConstantUse {
@@ -49,7 +56,7 @@ struct ConstantUse {
   std::optional<QuantizationNode> quantize;    ///< The first QuantizeLinear passed before it.
   /// Axes along which the node sees the parts of the constant in another order: the gates of
   /// PyTorch's LSTM are put in ONNX's order by Slice and Concat.
-  std::vector<Axis> reordered;
+  std::vector<ReorderedAxis> reordered;
   /// Why `array` is not known, in words: the layout was lost on the way, another operator computes
   /// with the constant, it passes into or out of a subgraph, or it is a graph output.
   std::string obstacle;
@@ -87,8 +94,9 @@ class ConstantUses {
   struct Walk {
     std::vector<ConstantUse> uses;
     std::vector<Step> steps;
-    std::set<const Node*> passed;         // a malformed graph may have cycles
-    std::map<const Node*, bool> concats;  // whether one puts parts together; each is looked at once
+    std::set<const Node*> passed;  // a malformed graph may have cycles
+    std::map<const Node*, std::int64_t>
+        concats;  // whether one puts parts together; each is looked at once
     std::set<std::pair<const Node*, int>> indirect;  // weight inputs found
   };
 
@@ -98,8 +106,8 @@ class ConstantUses {
   bool PassThrough(const Reader& reader, ConstantUse* use) const;
   std::optional<SlicePart> PartOf(const Reader& reader, const StridedArray& array) const;
   const Reader* ConcatOf(const Reader& reader) const;
-  bool JoinsWhole(const Reader& concat, const Reader& reader, const StridedArray& array,
-                  const SlicePart& part) const;
+  std::int64_t JoinsWhole(const Reader& concat, const Reader& reader, const StridedArray& array,
+                          const SlicePart& part) const;
   std::optional<StridedArray> Moved(const Reader& reader, const StridedArray& array) const;
   std::optional<Dims> ConstantInts(int scope, const Node& node, std::size_t input) const;
 

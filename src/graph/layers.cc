@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "graph/layer_macs.h"
@@ -96,9 +97,11 @@ bool ReadUses(const Graph& graph, const Constant& constant, const std::vector<Co
     } else {
       is_weight = true;
       candidate->good.push_back({use, std::get<WeightRole>(*role)});
-      const Axis in = candidate->good.back().role.view.in;
-      layer.reordered_outputs = layer.reordered_outputs || !use.reordered.empty();
-      if (std::ranges::any_of(use.reordered, [&in](const Axis& a) { return Overlap(a, in); })) {
+      const WeightView& view = candidate->good.back().role.view;
+      for (const ReorderedAxis& reordered : use.reordered) {
+        const std::int64_t run = reordered.axis == view.out ? reordered.run : 1;
+        layer.output_run = std::gcd(layer.output_run, run);
+        if (!Overlap(reordered.axis, view.in)) continue;
         obstacle = fmt::format("{} sees its input channels in another order", NodeText(*use.node));
       }
     }

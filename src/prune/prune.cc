@@ -271,7 +271,7 @@ double PruneReport::KeptMagnitude() const {
 }
 
 std::string MisfitOf(const Layer& layer, const Pattern& pattern, Alignment alignment) {
-  if (layer.reordered_outputs && pattern.RowsPerBand() > 1) {
+  if (layer.output_run % pattern.RowsPerBand() != 0) {
     return fmt::format(
         "the network reads its output channels in another order, which {} cannot span",
         pattern.Name());

@@ -246,13 +246,13 @@ TEST(ReorderedParts, OfOutputChannelsAreFollowed) {
   // Rows of the stored tensor; which gate they are does not matter to a pattern along inputs.
   EXPECT_EQ(layer.view.out, (Axis{8, 3}));
   EXPECT_EQ(layer.view.in, (Axis{3, 1}));
-  EXPECT_TRUE(layer.reordered_outputs);
+  EXPECT_EQ(layer.output_run, 2);  // four gates of two rows
 }
 
 TEST(ReorderedParts, AreNotSaidOfOthers) {
   LayerGraph g;
   g.Weight("w", {8, 3}).Node("fc", "MatMul", {"x", "w"});
-  EXPECT_FALSE(g.OnlyLayer().reordered_outputs);
+  EXPECT_EQ(g.OnlyLayer().output_run, 0);
 }
 
 TEST(ReorderedParts, OfInputChannelsAreRefused) {

@@ -69,7 +69,7 @@ TEST(BlockPattern, CutsEachGroupAndPositionIntoTiles) {
 }
 
 TEST(BlockPattern, TilesLargerThanTheWeightHoldOneGroupEach) {
-  ExpectUnitsAsDefined(65536, 65536, {2, 3, 2, 4});
+  ExpectUnitsAsDefined(1024, 1024, {2, 3, 2, 4});
 }
 
 TEST(BlockPattern, TilesNeverSpanGroups) {

@@ -21,7 +21,7 @@ std::string Quoted(std::string_view spec) { return fmt::format("'{}'", spec); }
 TEST(PatternRegistry, MakesEverySpellingAndNamesItBack) {
   for (const char* spec :
        {"2:4", "1:2", "1:4", "4:8", "3:5", "1:65536", "65535:65536", "2:4-transposable",
-        "block:4x1", "block:1x4", "block:65536x65536", "unstructured", "channel"}) {
+        "block:4x1", "block:1x4", "block:1024x1024", "unstructured", "channel"}) {
     EXPECT_EQ(Make(spec)->Name(), spec);
   }
 }
@@ -76,11 +76,10 @@ TEST(PatternRegistry, RefusesNmWithNumbersThatMakeNoSense) {
 
 TEST(PatternRegistry, RefusesBlocksThatAreNotTwoSizes) {
   for (const char* spec :
-       {"block",       "block:",        "block:4",       "block:x",
-        "block:4x",    "block:x4",      "block:0x4",     "block:4x0",
-        "block:1x1",   "block:65537x1", "block:1x65537", "block:-4x1",
-        "block:4x1x1", "block:4X1",     "block:4 x1",    "block4x1",
-        "blocks:4x1",  "block:4,1",     "blockx:4",      "block:2x99999999999999999999"}) {
+       {"block",        "block:",     "block:4",     "block:x",   "block:4x",
+        "block:x4",     "block:0x4",  "block:4x0",   "block:1x1", "block:1025x1",
+        "block:1x1025", "block:-4x1", "block:4x1x1", "block:4X1", "block:4 x1",
+        "block4x1",     "blocks:4x1", "block:4,1",   "blockx:4",  "block:2x99999999999999999999"}) {
     SCOPED_TRACE(spec);
     ExpectError(ErrorCode::kInvalidArgument, "pattern " + Quoted(spec), [&] { Make(spec); });
     ExpectError(ErrorCode::kInvalidArgument, "e.g. block:4x1", [&] { Make(spec); });

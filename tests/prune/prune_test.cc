@@ -210,7 +210,7 @@ TEST(Prune, NoLayerLosesItsLastUnitAndLimitsHoldInLayerScopeToo) {
 
 TEST(Prune, PatternsThatSpanRowsNeedTheFilesOrderOfRows) {
   Layer layer = LayerOfTensor("w", DType::kFloat32, {8, 16});
-  layer.reordered_outputs = true;
+  layer.output_run = 6;
   for (const char* pattern : {"2:4-transposable", "2:4"}) {
     MemoryWeights store;
     store.Add(layer, BytesOf(NormalValues(128, 1)));

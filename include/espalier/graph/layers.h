@@ -40,9 +40,10 @@ struct Layer {
   /// Set for float weights that every reader sees rounded by the same QuantizeLinear and
   /// DequantizeLinear; not set if their parameters are not constant or not the same.
   std::optional<Quantization> fake_quantization;
-  /// The network sees the output channels in another order than the file: patterns that span
-  /// output channels do not fit.
-  bool reordered_outputs = false;
+  /// 0 if the network sees the output channels in the file's order. Else it sees runs of them in
+  /// another order (the gates of an LSTM), and each run begins at a multiple of this: patterns
+  /// whose rows this does not divide evenly do not fit.
+  std::int64_t output_run = 0;
   std::vector<std::string> readers;  ///< All nodes that read it, in order.
   std::optional<std::int64_t> macs;  ///< Multiply-accumulates for one sample, all readers together.
   std::string refusal;               ///< Why this weight cannot be pruned; empty if it can.
