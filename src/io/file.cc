@@ -105,13 +105,6 @@ void InputFile::ReadAt(std::uint64_t offset, std::span<std::byte> out) const {
   }
 }
 
-bool InputFile::IsSameFile(const std::filesystem::path& other) const {
-  struct stat mine {};
-  struct stat theirs {};
-  return fstat(descriptor_, &mine) == 0 && stat(other.c_str(), &theirs) == 0 &&
-         mine.st_dev == theirs.st_dev && mine.st_ino == theirs.st_ino;
-}
-
 std::string ReadFile(const std::filesystem::path& path, std::uint64_t max_bytes) {
   const InputFile file(path);
   if (file.size() > max_bytes) {

@@ -79,18 +79,6 @@ TEST_F(InputFileTest, DoesNotWaitForTheWriterOfAPipe) {
               [&] { InputFile file(Path("pipe")); });
 }
 
-TEST_F(InputFileTest, KnowsTheSameFileUnderAnotherName) {
-  const InputFile file(Write("a", "x"));
-  Write("b", "x");
-  std::filesystem::create_symlink("a", Path("symbolic"));
-  std::filesystem::create_hard_link(Path("a"), Path("hard"));
-  EXPECT_TRUE(file.IsSameFile(Path("a")));
-  EXPECT_TRUE(file.IsSameFile(Path("symbolic")));
-  EXPECT_TRUE(file.IsSameFile(Path("hard")));
-  EXPECT_FALSE(file.IsSameFile(Path("b")));
-  EXPECT_FALSE(file.IsSameFile(Path("none")));
-}
-
 TEST_F(InputFileTest, MovesItsDescriptor) {
   InputFile first(Write("a", "first"));
   InputFile second(Write("b", "second"));

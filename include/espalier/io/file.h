@@ -28,9 +28,6 @@ class InputFile {
   /// @throws Error  kBadFile if the file ends before or a read fails.
   void ReadAt(std::uint64_t offset, std::span<std::byte> out) const;
 
-  /// Whether `other` names the same file (device and inode); false if it does not exist.
-  bool IsSameFile(const std::filesystem::path& other) const;
-
   /// File descriptor, for copies inside the kernel. Owned by this object.
   int descriptor() const noexcept { return descriptor_; }
 
