@@ -6,8 +6,8 @@
 namespace espalier {
 namespace {
 
-// Bytes a chunk aims at: half of a usual 512 KB L2. bench/program_bench.py shows no difference from
-// 64 KB to 4 MB, so the size is one that keeps memory low with many threads.
+// Bytes a chunk aims at: half of a usual 512 KB L2. The whole program takes the same time
+// from 64 KB to 4 MB (docs/benchmarks.md), so the size is one that keeps memory low.
 constexpr std::int64_t kChunkBytes = 256 * 1024;
 
 std::int64_t RowElements(const WeightView& view) { return view.in.size * view.PositionCount(); }
