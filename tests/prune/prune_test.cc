@@ -351,6 +351,14 @@ TEST(Prune, IntegerWeightsGoToTheirZeroPointAndCountWithTheirScale) {
   EXPECT_EQ(as_ints(), (std::vector<int>{128, 128, 128, 128, 11, 10, 10, 30}));
 }
 
+TEST(Prune, IntegerZerosAreThoseAtTheZeroPointWhateverTheScale) {
+  Layer layer = LayerOfTensor("w", DType::kInt8, {1, 4});
+  layer.quantization = Quantization{Quantization::Along::kTensor, {0.0f}, {0}};  // magnitudes 0
+  MemoryWeights store;
+  store.Add(layer, {std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}});
+  EXPECT_EQ(PruneWith(store, "2:4", {}).layers[0].zeros, 2u);
+}
+
 TEST(Prune, RefusesNanAndInfinityWithTheirPlace) {
   for (const char* pattern : {"2:4", "unstructured", "channel"}) {
     for (const float bad : {std::nanf(""), -std::numeric_limits<float>::infinity()}) {
