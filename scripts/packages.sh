@@ -2,9 +2,9 @@
 # Sourced by the scripts: which Debian packages each job needs, and how a missing one is installed.
 
 readonly ESPALIER_BUILD_PACKAGES=(g++ cmake ninja-build libprotobuf-dev libonnx-dev libhwy-dev
-  libre2-dev
+  libre2-dev libdnnl-dev libjpeg-dev libpng-dev zlib1g-dev
   libcli11-dev nlohmann-json3-dev libfmt-dev libgtest-dev libgmock-dev libbenchmark-dev python3)
-readonly ESPALIER_TEST_PACKAGES=(python3-venv)
+readonly ESPALIER_TEST_PACKAGES=(python3-venv libonnx-testdata)
 
 # The system's own Python first: a pyenv shim in front of it may lack the venv module.
 ESPALIER_SYSTEM_PYTHON=/usr/bin/python3
