@@ -35,4 +35,5 @@ write_basic_package_version_file(${CMAKE_BINARY_DIR}/EspalierConfigVersion.cmake
 install(FILES ${CMAKE_BINARY_DIR}/EspalierConfig.cmake
               ${CMAKE_BINARY_DIR}/EspalierConfigVersion.cmake
         DESTINATION ${package_dir})
-install(FILES ${CMAKE_SOURCE_DIR}/cmake/Findre2.cmake DESTINATION ${package_dir}/modules)
+install(FILES ${CMAKE_SOURCE_DIR}/cmake/Findre2.cmake ${CMAKE_SOURCE_DIR}/cmake/FindoneDNN.cmake
+        DESTINATION ${package_dir}/modules)
