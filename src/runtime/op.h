@@ -76,6 +76,10 @@ class Op {
   virtual std::string Kernel() const { return ""; }
   /// Why that, in a few words.
   virtual std::string Reason() const { return ""; }
+  /// What SessionOptions::choices may repeat; empty if there was nothing to choose.
+  virtual std::string Choice() const { return ""; }
+  /// Share of zeros in the weight; -1 without one.
+  virtual double Sparsity() const { return -1; }
 };
 
 /// What an operator is made from.

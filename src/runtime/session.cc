@@ -1,0 +1,245 @@
+#include "espalier/runtime/session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "espalier/base/error.h"
+#include "espalier/base/random.h"
+#include "runtime/passes/passes.h"
+#include "runtime/program.h"
+
+namespace espalier {
+namespace {
+
+using runtime::Program;
+using runtime::Value;
+
+std::string DimsOf(const Dims& dims) { return fmt::format("[{}]", fmt::join(dims, ", ")); }
+
+// Every operator that is missing, once, with its domain.
+void CheckOperators(const Graph& graph) {
+  std::set<std::string> missing;
+  for (const Scope& scope : graph.scopes) {
+    if (scope.kind == Scope::Kind::kFunction) continue;
+    for (const Node& node : scope.nodes) {
+      if (runtime::FindOp(node) != nullptr) continue;
+      missing.insert(node.domain.empty() ? node.op_type : node.domain + "." + node.op_type);
+    }
+  }
+  if (missing.empty()) return;
+  throw Error(ErrorCode::kUnsupported,
+              fmt::format("the runtime has no operator {}", fmt::join(missing, ", ")));
+}
+
+void CheckInput(const ValueInfo& declared, const InputTensor& given) {
+  if (declared.dtype != DType::kUnknown && declared.dtype != given.dtype) {
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("input '{}' is {}, the model wants {}", declared.name,
+                            DTypeName(given.dtype), DTypeName(declared.dtype)));
+  }
+  for (const std::int64_t dim : given.dims) {
+    if (dim < 0) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("input '{}' has the shape {}", declared.name, DimsOf(given.dims)));
+    }
+  }
+  if (TensorByteCount(given.dtype, given.dims) != given.bytes.size()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("input '{}' has {} bytes, {} of shape {} has {}", declared.name,
+                            given.bytes.size(), DTypeName(given.dtype), DimsOf(given.dims),
+                            TensorByteCount(given.dtype, given.dims)));
+  }
+  if (!declared.dims) return;
+  bool fits = declared.dims->size() == given.dims.size();
+  for (std::size_t i = 0; fits && i < given.dims.size(); ++i) {
+    fits = (*declared.dims)[i] < 0 || (*declared.dims)[i] == given.dims[i];
+  }
+  if (!fits) {
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("input '{}' has the shape {}, the model wants {} (-1: any)",
+                            declared.name, DimsOf(given.dims), DimsOf(*declared.dims)));
+  }
+}
+
+}  // namespace
+
+struct Session::Impl {
+  struct Planned {
+    std::vector<DType> dtypes;
+    std::vector<Dims> dims;
+    std::unique_ptr<Program> program;
+  };
+
+  Graph graph;
+  runtime::Environment environment;
+  std::vector<ValueInfo> inputs;
+  std::vector<ValueInfo> outputs;
+  std::vector<std::unique_ptr<Planned>> plans;
+  std::vector<OutputTensor> results;
+  std::vector<const InputTensor*> ordered;
+  Planned* last = nullptr;
+
+  void Order(std::span<const InputTensor> given);
+  Planned& PlanFor();
+  void Feed(Program& program) const;
+  void Collect(const Program& program);
+};
+
+// Puts the given inputs in the model's order.
+void Session::Impl::Order(std::span<const InputTensor> given) {
+  ordered.clear();
+  for (const ValueInfo& input : inputs) {
+    const auto it = std::ranges::find(given, input.name, &InputTensor::name);
+    if (it == given.end()) {
+      throw Error(ErrorCode::kInvalidArgument, fmt::format("input '{}' is missing", input.name));
+    }
+    CheckInput(input, *it);
+    ordered.push_back(&*it);
+  }
+  for (const InputTensor& tensor : given) {
+    if (std::ranges::find(inputs, tensor.name, &ValueInfo::name) == inputs.end()) {
+      std::vector<std::string> names;
+      for (const ValueInfo& input : inputs) names.push_back(input.name);
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("the model has no input '{}'; its inputs are {}", tensor.name,
+                              fmt::join(names, ", ")));
+    }
+  }
+}
+
+void Session::Impl::Feed(Program& program) const {
+  for (std::size_t i = 0; i < ordered.size(); ++i) {
+    Value value{ordered[i]->dtype, ordered[i]->dims,
+                const_cast<std::byte*>(ordered[i]->bytes.data())};  // only read
+    program.SetInput(i, value);
+  }
+}
+
+Session::Impl::Planned& Session::Impl::PlanFor() {
+  const auto fits = [&](const Planned& plan) {
+    for (std::size_t i = 0; i < ordered.size(); ++i) {
+      if (plan.dtypes[i] != ordered[i]->dtype || plan.dims[i] != ordered[i]->dims) return false;
+    }
+    return true;
+  };
+  for (const auto& plan : plans) {
+    if (fits(*plan)) return *plan;
+  }
+  auto plan = std::make_unique<Planned>();
+  for (const InputTensor* input : ordered) {
+    plan->dtypes.push_back(input->dtype);
+    plan->dims.push_back(input->dims);
+  }
+  plan->program = std::make_unique<Program>(graph, 0, environment);
+  Feed(*plan->program);
+  plan->program->Run();
+  plan->program->Plan();
+  plans.push_back(std::move(plan));
+  return *plans.back();
+}
+
+void Session::Impl::Collect(const Program& program) {
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const Value& value = program.output(i);
+    results[i].dtype = value.dtype;
+    results[i].dims = value.dims;
+    results[i].bytes = {value.data, value.Bytes()};
+  }
+}
+
+Session::Session(Graph graph, const SessionOptions& options) : impl_(std::make_unique<Impl>()) {
+  if (options.threads < 1) {
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("{} threads, at least 1 is needed", options.threads));
+  }
+  impl_->environment.options = options;
+  CheckOperators(graph);
+  impl_->outputs = graph.scopes.at(0).outputs;
+  impl_->graph = runtime::Simplify(std::move(graph));
+  const ConstantIndex constants(impl_->graph);
+  for (const ValueInfo& input : impl_->graph.scopes[0].inputs) {
+    if (constants.Find(0, input.name) < 0) impl_->inputs.push_back(input);
+  }
+  for (const ValueInfo& output : impl_->outputs)
+    impl_->results.push_back({output.name, {}, {}, {}});
+}
+
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+
+std::span<const ValueInfo> Session::inputs() const { return impl_->inputs; }
+std::span<const ValueInfo> Session::outputs() const { return impl_->outputs; }
+
+std::span<const OutputTensor> Session::Run(std::span<const InputTensor> inputs) {
+  impl_->Order(inputs);
+  impl_->last = &impl_->PlanFor();
+  impl_->Feed(*impl_->last->program);
+  impl_->last->program->Run();
+  impl_->Collect(*impl_->last->program);
+  return impl_->results;
+}
+
+std::span<const OutputTensor> Session::RunTimed(std::span<const InputTensor> inputs) {
+  impl_->Order(inputs);
+  impl_->last = &impl_->PlanFor();
+  impl_->Feed(*impl_->last->program);
+  impl_->last->program->RunTimed();
+  impl_->Collect(*impl_->last->program);
+  return impl_->results;
+}
+
+std::map<std::string, Tensor> Session::Run(const std::map<std::string, Tensor>& inputs) {
+  std::vector<InputTensor> given;
+  for (const auto& [name, tensor] : inputs) {
+    given.push_back({name, tensor.dtype(), tensor.dims(), tensor.bytes()});
+  }
+  std::map<std::string, Tensor> out;
+  for (const OutputTensor& result : Run(given)) {
+    out.emplace(std::string(result.name), result.ToTensor());
+  }
+  return out;
+}
+
+std::vector<StepReport> Session::Steps() const {
+  std::vector<StepReport> reports;
+  if (impl_->last == nullptr) return reports;
+  for (const runtime::Step& step : impl_->last->program->steps()) {
+    if (!step.skip) reports.push_back(runtime::ReportOf(step));
+  }
+  return reports;
+}
+
+std::size_t Session::ArenaBytes() const {
+  return impl_->last == nullptr ? 0 : impl_->last->program->arena_bytes();
+}
+
+Tensor OutputTensor::ToTensor() const {
+  return Tensor(dtype, dims, std::vector<std::byte>(bytes.begin(), bytes.end()));
+}
+
+std::map<std::string, Tensor> RandomInputs(const Session& session, std::uint64_t seed,
+                                           std::int64_t unknown) {
+  std::map<std::string, Tensor> inputs;
+  for (const ValueInfo& input : session.inputs()) {
+    Dims dims = input.dims.value_or(Dims());
+    for (std::int64_t& dim : dims) {
+      if (dim < 0) dim = unknown;
+    }
+    const DType dtype = input.dtype == DType::kUnknown ? DType::kFloat32 : input.dtype;
+    std::vector<std::byte> bytes(TensorByteCount(dtype, dims));
+    if (dtype == DType::kFloat32) {
+      const std::uint64_t own = SeedFor(seed, input.name);
+      auto* const values = reinterpret_cast<float*>(bytes.data());
+      for (std::size_t i = 0; i < bytes.size() / sizeof(float); ++i) {
+        values[i] = static_cast<float>(RandomAt(own, i) >> 40) * 0x1p-24f;
+      }
+    }
+    inputs.emplace(input.name, Tensor(dtype, dims, std::move(bytes)));
+  }
+  return inputs;
+}
+
+}  // namespace espalier
