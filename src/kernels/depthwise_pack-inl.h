@@ -1,0 +1,104 @@
+// Vectors of a row's end, and the copy of input rows to the scratch (depthwise_layout.h); included
+// once per target, after hwy/highway.h.
+#if defined(ESPALIER_KERNELS_DEPTHWISE_PACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ESPALIER_KERNELS_DEPTHWISE_PACK_INL_H_
+#undef ESPALIER_KERNELS_DEPTHWISE_PACK_INL_H_
+#else
+#define ESPALIER_KERNELS_DEPTHWISE_PACK_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstring>
+
+#include "hwy/highway.h"
+#include "kernels/depthwise_layout.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Reads `count` floats, 1 to all lanes, and no more; the other lanes are zero.
+template <class D>
+HWY_INLINE hn::Vec<D> LoadFirst(D d, const float* HWY_RESTRICT from, size_t count) {
+#if HWY_TARGET <= HWY_AVX2 || HWY_HAVE_SCALABLE
+  return hn::MaskedLoad(hn::FirstN(d, count), d, from);
+#else  // a masked load reads the whole vector there
+  HWY_ALIGN float lanes[hn::MaxLanes(d)] = {};
+  for (size_t i = 0; i < count; ++i) lanes[i] = from[i];
+  return hn::Load(d, lanes);
+#endif
+}
+
+// Writes the first `count` lanes and no more. Not a masked store below AVX-512: on Zen 2 and 3 it
+// takes as long as a dozen stores.
+template <class D>
+HWY_INLINE void StoreFirst(hn::Vec<D> v, D d, float* HWY_RESTRICT to, size_t count) {
+#if HWY_TARGET <= HWY_AVX3 || HWY_HAVE_SCALABLE
+  hn::BlendedStore(v, hn::FirstN(d, count), d, to);
+#else
+  HWY_ALIGN float lanes[hn::MaxLanes(d)];
+  hn::Store(v, d, lanes);
+  if (count >= 4) {  // whole quads, the last one over the one before
+    for (size_t i = 0; i + 4 < count; i += 4) std::memcpy(to + i, lanes + i, 16);
+    std::memcpy(to + count - 4, lanes + count - 4, 16);
+  } else {
+    for (size_t i = 0; i < count; ++i) to[i] = lanes[i];
+  }
+#endif
+}
+
+template <class D>
+HWY_INLINE void PackPlainRow(D d, const float* HWY_RESTRICT from, size_t count,
+                             float* HWY_RESTRICT to) {
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::Store(hn::LoadU(d, from + i), d, to + i);
+  if (i < count) hn::Store(LoadFirst(d, from + i, count - i), d, to + i);
+}
+
+#if HWY_TARGET != HWY_SCALAR  // which has no ConcatEven
+template <class D>
+HWY_INLINE void PackTwoPhases(D d, const float* HWY_RESTRICT from, size_t count,
+                              float* HWY_RESTRICT even, float* HWY_RESTRICT odd) {
+  const size_t lanes = hn::Lanes(d);
+  const auto store = [&](hn::Vec<D> low, hn::Vec<D> high, size_t at) HWY_ATTR {
+    hn::Store(hn::ConcatEven(d, high, low), d, even + at);
+    hn::Store(hn::ConcatOdd(d, high, low), d, odd + at);
+  };
+  size_t i = 0;
+  for (; i + 2 * lanes <= count; i += 2 * lanes) {
+    store(hn::LoadU(d, from + i), hn::LoadU(d, from + i + lanes), i / 2);
+  }
+  if (i == count) return;
+  auto high = hn::Zero(d);
+  if (count - i > lanes) high = LoadFirst(d, from + i + lanes, count - i - lanes);
+  store(LoadFirst(d, from + i, std::min(count - i, lanes)), high, i / 2);
+}
+#endif
+
+// Writes elements [0, count) of a row's phases; beside them only zeros, and those only up to the
+// end of the last vector.
+template <class D>
+HWY_INLINE void PackRow(D d, const DepthwiseBlock& block, size_t stride,
+                        const float* HWY_RESTRICT row, float* HWY_RESTRICT to) {
+  const float* HWY_RESTRICT from = row + block.first;
+  if (stride == 1) {
+    PackPlainRow(d, from, block.count, to);
+    return;
+  }
+#if HWY_TARGET != HWY_SCALAR
+  if (stride == 2) {
+    PackTwoPhases(d, from, block.count, to, to + block.phase_stride);
+    return;
+  }
+#endif
+  for (size_t phase = 0; phase < std::min(stride, block.count); ++phase) {
+    float* HWY_RESTRICT phase_to = to + phase * block.phase_stride;
+    for (size_t i = phase; i < block.count; i += stride) *phase_to++ = from[i];
+  }
+}
+
+}  // namespace espalier::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
