@@ -82,6 +82,13 @@ const Tensor* OpBuild::TensorOf(const std::string& attribute) const {
   return it == node_->attributes.end() ? nullptr : std::get_if<Tensor>(&it->second);
 }
 
+const Tensor* OpBuild::ConstantInput(std::size_t i) const {
+  if (constants_ == nullptr || i >= node_->inputs.size() || node_->inputs[i].empty())
+    return nullptr;
+  const int constant = constants_->Find(scope_, node_->inputs[i]);
+  return constant < 0 ? nullptr : &graph_->constants[static_cast<std::size_t>(constant)].tensor;
+}
+
 void OpBuild::Refuse(const std::string& what) const {
   throw Error(ErrorCode::kUnsupported,
               fmt::format("{}: {} is not supported", NodeText(*node_), what));

@@ -85,8 +85,9 @@ class Op {
 /// What an operator is made from.
 class OpBuild {
  public:
-  OpBuild(const Graph& graph, int scope, const Node& node)
-      : graph_(&graph), scope_(scope), node_(&node) {}
+  /// @param constants  Of the graph, or null: then ConstantInput() knows none.
+  OpBuild(const Graph& graph, int scope, const Node& node, const ConstantIndex* constants = nullptr)
+      : graph_(&graph), scope_(scope), node_(&node), constants_(constants) {}
 
   const Graph& graph() const { return *graph_; }
   int scope() const { return scope_; }
@@ -107,6 +108,9 @@ class OpBuild {
   /// Null if the node has none.
   const Tensor* TensorOf(const std::string& attribute) const;
 
+  /// The constant that input `i` always is; null if it is none.
+  const Tensor* ConstantInput(std::size_t i) const;
+
   /// For what the runtime does not do: kUnsupported, with the node's name and "what".
   [[noreturn]] void Refuse(const std::string& what) const;
 
@@ -114,6 +118,7 @@ class OpBuild {
   const Graph* graph_;
   int scope_;
   const Node* node_;
+  const ConstantIndex* constants_;
 };
 
 struct OpEntry {

@@ -123,7 +123,7 @@ void Program::AddStep(const Node& node) {
     step.outputs.push_back(output.empty() ? -1 : SlotOf(output));
   }
   try {
-    step.op = MakeOp(OpBuild(graph_, scope_, node), environment_);
+    step.op = MakeOp(OpBuild(graph_, scope_, node, &constants_), environment_);
   } catch (Error& error) {
     error.AddContext(fmt::format("preparing {}", NodeText(node)));
     throw;

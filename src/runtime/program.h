@@ -10,16 +10,11 @@
 #include <vector>
 
 #include "espalier/graph/graph.h"
-#include "espalier/runtime/session.h"
+#include "runtime/environment.h"
 #include "runtime/op.h"
 #include "runtime/value.h"
 
 namespace espalier::runtime {
-
-/// What the operators of a session have in common.
-struct Environment {
-  SessionOptions options;
-};
 
 /// A named place for one value of a scope.
 struct Slot {
