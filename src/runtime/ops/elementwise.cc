@@ -7,7 +7,8 @@ namespace espalier::runtime {
 std::span<const OpEntry> ElementwiseOps() {
   static const std::vector<OpEntry> all = [] {
     std::vector<OpEntry> entries;
-    for (const auto& part : {ArithmeticOps()}) {
+    for (const auto& part :
+         {ArithmeticOps(), ComparisonOps(), UnaryOps(), ActivationOps(), CastOps(), SelectOps()}) {
       entries.insert(entries.end(), part.begin(), part.end());
     }
     return entries;
