@@ -76,21 +76,8 @@ void Gemm(const GemmShape& s, const float* a, const float* b, float beta, float*
     return;
   }
   const OneOpenMpThread one_thread;
-  dnnl_sgemm(s.transpose_a ? 'T' : 'N', s.transpose_b ? 'T' : 'N', s.m, s.n, s.k, 1.0f, a, s.lda, b,
-             s.ldb, beta, c, s.ldc);
-}
-
-void Gemm(const GemmShape& s, const double* a, const double* b, double beta, double* c) noexcept {
-  for (std::int64_t i = 0; i < s.m; ++i) {
-    double* row = c + i * s.ldc;
-    for (std::int64_t j = 0; j < s.n; ++j) row[j] = beta == 0 ? 0 : beta * row[j];
-    for (std::int64_t p = 0; p < s.k; ++p) {
-      const double x = s.transpose_a ? a[p * s.lda + i] : a[i * s.lda + p];
-      const std::int64_t step = s.transpose_b ? s.ldb : 1;
-      const double* column = b + (s.transpose_b ? p : p * s.ldb);
-      for (std::int64_t j = 0; j < s.n; ++j) row[j] += x * column[j * step];
-    }
-  }
+  dnnl_sgemm(s.transpose_a ? 'T' : 'N', s.transpose_b ? 'T' : 'N', s.m, s.n, s.k, s.alpha, a, s.lda,
+             b, s.ldb, beta, c, s.ldc);
 }
 
 void ParallelGemm(int threads, const GemmShape& s, const float* a, const float* b, float beta,

@@ -42,24 +42,41 @@ void WithOneDnn(const char* what, const Body& body) {
 /// @return  Whether it worked.
 bool Execute(const dnnl::primitive& primitive, std::span<const dnnl_exec_arg_t> arguments) noexcept;
 
-/// Row-major C[m, n] = op(A) op(B) + beta C.
+/// Row-major C[m, n] = alpha op(A) op(B) + beta C.
 struct GemmShape {
   bool transpose_a = false;
   bool transpose_b = false;
   std::int64_t m = 0, n = 0, k = 0;
   std::int64_t lda = 0, ldb = 0, ldc = 0;  ///< Elements from row to row, as stored.
+  float alpha = 1;
 };
 
-/// float32 on the calling thread, float64 in plain loops.
+/// On the calling thread.
 void Gemm(const GemmShape& shape, const float* a, const float* b, float beta, float* c) noexcept;
-void Gemm(const GemmShape& shape, const double* a, const double* b, double beta,
-          double* c) noexcept;
 
-/// The same, split over rows or columns of C where there is enough to do.
+/// The same in plain loops, for the other types; integers wrap around.
+template <typename T>
+void Gemm(const GemmShape& s, const T* a, const T* b, T beta, T* c) noexcept {
+  const T alpha = static_cast<T>(s.alpha);
+  for (std::int64_t i = 0; i < s.m; ++i) {
+    T* row = c + i * s.ldc;
+    for (std::int64_t j = 0; j < s.n; ++j)
+      row[j] = beta == 0 ? T{0} : static_cast<T>(beta * row[j]);
+    for (std::int64_t p = 0; p < s.k; ++p) {
+      const T x = static_cast<T>(alpha * (s.transpose_a ? a[p * s.lda + i] : a[i * s.lda + p]));
+      const std::int64_t step = s.transpose_b ? s.ldb : 1;
+      const T* column = b + (s.transpose_b ? p : p * s.ldb);
+      for (std::int64_t j = 0; j < s.n; ++j) row[j] = static_cast<T>(row[j] + x * column[j * step]);
+    }
+  }
+}
+
+/// Gemm(), split over rows or columns of C where there is enough to do.
 void ParallelGemm(int threads, const GemmShape& shape, const float* a, const float* b, float beta,
                   float* c) noexcept;
-inline void ParallelGemm(int threads, const GemmShape& shape, const double* a, const double* b,
-                         double beta, double* c) noexcept {
+template <typename T>
+void ParallelGemm(int threads, const GemmShape& shape, const T* a, const T* b, T beta,
+                  T* c) noexcept {
   static_cast<void>(threads);
   Gemm(shape, a, b, beta, c);
 }
