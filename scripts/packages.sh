@@ -2,7 +2,7 @@
 # Sourced by the scripts: which Debian packages each job needs, and how a missing one is installed.
 
 readonly ESPALIER_BUILD_PACKAGES=(g++ cmake ninja-build libprotobuf-dev libonnx-dev libhwy-dev
-  libre2-dev libdnnl-dev libjpeg-dev libpng-dev zlib1g-dev
+  libre2-dev libdnnl-dev libjpeg-dev libpng-dev zlib1g-dev liblzma-dev
   libcli11-dev nlohmann-json3-dev libfmt-dev libgtest-dev libgmock-dev libbenchmark-dev python3)
 readonly ESPALIER_TEST_PACKAGES=(python3-venv libonnx-testdata)
 

@@ -49,6 +49,7 @@ THIRD_PARTY = {
     "zlib.h": ("src/data/", "src/esp/"),
     "jpeglib.h": ("src/data/",),
     "png.h": ("src/data/",),
+    "lzma.h": ("src/data/",),
 }
 # Headers of the C library and the kernel: a folder of theirs, or a name without a folder.
 _SYSTEM = re.compile(r"^(sys|linux|bits|arpa|netinet)/|^[\w.]+$")
