@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <bit>
 #include <limits>
 #include <utility>
 
@@ -36,7 +37,8 @@ void ReadChoice(std::uint64_t units, Packing* packing, ByteReader* in) {
   packing->group = in->Fixed<std::uint8_t>();
   packing->kept = in->Fixed<std::uint8_t>();
   packing->inner = in->Unsigned();
-  if (packing->group < 2 || packing->group > 16 || packing->kept < 1 ||
+  const bool power_of_two = std::has_single_bit(packing->group);
+  if (!power_of_two || packing->group > 16 || packing->kept < 1 ||
       packing->kept >= packing->group) {
     in->Fail(fmt::format("a choice of {} of {}", packing->kept, packing->group));
   }

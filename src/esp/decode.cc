@@ -159,17 +159,23 @@ const char* BitmapOfChoices(const Packing& packing, const std::byte* codes, std:
   return nullptr;
 }
 
-// The same for groups of neighbours: a mask is a piece of the bitmap.
+// The same for groups of neighbours: a mask is a piece of the bitmap, and words hold whole groups.
 const char* BitmapOfNeighbours(const Packing& packing, const std::byte* codes, std::uint64_t units,
                                std::vector<std::uint64_t>* bitmap) {
   const std::vector<std::uint16_t> masks = ChoiceMasks(packing.group, packing.kept);
   const std::uint32_t width = ChoiceBits(masks.size());
-  const std::uint64_t groups = units / packing.group;
+  const std::uint32_t group = packing.group;
   bitmap->assign((units + 63) / 64, 0);
-  for (std::uint64_t code = 0; code < groups; ++code) {
-    const std::uint64_t index = CodeAt(codes, code, width);
-    if (index >= masks.size()) return "a choice that does not exist";
-    OrBits(masks[index], code * packing.group, bitmap);
+  std::uint64_t code = 0;
+  for (std::uint64_t base = 0; base < units; base += 64) {
+    const auto end = static_cast<std::uint32_t>(std::min<std::uint64_t>(units - base, 64));
+    std::uint64_t word = 0;
+    for (std::uint32_t at = 0; at < end; at += group) {
+      const std::uint64_t index = CodeAt(codes, code++, width);
+      if (index >= masks.size()) return "a choice that does not exist";
+      word |= std::uint64_t{masks[index]} << at;
+    }
+    (*bitmap)[base / 64] = word;
   }
   return nullptr;
 }

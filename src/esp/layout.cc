@@ -78,8 +78,8 @@ std::vector<std::byte> HeaderBlock(std::uint64_t file_bytes, std::uint64_t dense
 
 Header ParseHeader(std::span<const std::byte> bytes, std::uint64_t file_bytes) {
   Header header;
-  const std::size_t magic_bytes = std::min(bytes.size(), sizeof kMagic);
-  if (std::memcmp(bytes.data(), kMagic.data(), magic_bytes) != 0 || magic_bytes == 0) {
+  if (bytes.size() < kMagic.size() ||
+      std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) != 0) {
     BadHeader(0, "not a compressed model of Espalier");
   }
   if (bytes.size() < kHeaderBytes) {

@@ -35,7 +35,7 @@ struct Packing {
   ValueType values = ValueType::kExact;
   std::uint64_t fill = 0;      ///< Bits of the fill value, one unit.
   std::uint64_t count = 0;     ///< Values stored.
-  std::uint32_t group = 0;     ///< kChoice: units in a group, up to 16.
+  std::uint32_t group = 0;     ///< kChoice: units in a group: 2, 4, 8 or 16.
   std::uint32_t kept = 0;      ///< kChoice: values in a group.
   std::uint64_t inner = 1;     ///< kChoice: units from one of a group to the next.
   std::uint32_t width = 0;     ///< kGaps: bits of a code, up to kMostGapBits.
