@@ -1,10 +1,11 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
-#include <charconv>
 #include <new>
 
+#include "cli/number_check.h"
 #include "cli/options.h"
+#include "cli/runtime_options.h"
 #include "cli/table.h"
 #include "espalier/base/error.h"
 #include "espalier/base/isa.h"
@@ -58,23 +59,11 @@ struct Parsed {
   InspectOptions inspect;
   VerifyCommandOptions verify;
   PruneCommandOptions prune;
+  RuntimeParsed runtime;
 };
 
-// A check that the whole text is a number that T can hold.
-template <class T>
-CLI::Validator IsNumber(const char* what) {
-  const auto check = [what](const std::string& text) {
-    T value{};
-    const char* end = text.data() + text.size();
-    const auto [stop, status] = std::from_chars(text.data(), end, value);
-    const bool good = status == std::errc() && stop == end && value - value == T{};
-    return good ? std::string() : fmt::format("'{}' is not {}", text, what);
-  };
-  return CLI::Validator(check, "");
-}
-
-const CLI::Validator kFinite = IsNumber<double>("a finite number");
-const CLI::Validator kCount = IsNumber<std::uint64_t>("a whole number from 0 to 2^64 - 1");
+const CLI::Validator kFinite = FiniteNumber();
+const CLI::Validator kCount = CountNumber();
 
 void AddSelection(CLI::App* app, SelectionOptions* selection) {
   const char* terms =
@@ -195,6 +184,7 @@ int Dispatch(const CLI::App& app, const Parsed& parsed, const Streams& streams) 
   if (app.got_subcommand("inspect")) return RunInspect(parsed.inspect, common, streams);
   if (app.got_subcommand("verify")) return RunVerify(parsed.verify, common, streams);
   if (app.got_subcommand("prune")) return RunPrune(parsed.prune, common, streams);
+  if (const auto status = DispatchRuntime(app, parsed.runtime, common, streams)) return *status;
   if (app.got_subcommand("patterns")) return RunPatterns(common, streams);
   return RunCriteria(common, streams);
 }
@@ -226,6 +216,7 @@ int ParseAndRun(std::vector<std::string> arguments, const Streams& streams) {
   AddInspect(app, &parsed);
   AddVerify(app, &parsed);
   AddPrune(app, &parsed);
+  AddRuntimeSubcommands(app, &parsed.runtime);
   app.add_subcommand("patterns", "List the patterns");
   app.add_subcommand("criteria", "List the criteria");
   for (CLI::App* sub : app.get_subcommands({})) sub->footer(kSubcommandFooter);

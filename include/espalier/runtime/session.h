@@ -30,7 +30,7 @@ struct SessionOptions {
   /// Runs every layer with its dense kernels, as if no weight were zero.
   bool dense_only = false;
   /// Choices made before; they replace timing for the layers that they name.
-  std::vector<KernelChoice> choices;
+  std::vector<KernelChoice> choices = {};
 };
 
 /// A value that goes into a run. Borrowed: the bytes have to stay until the run returns.
