@@ -73,20 +73,36 @@ class Job {
         pack_(internal::ChooseSpmmPack(input.kind)),
         tokens_(internal::ChooseSpmmTokens(output.activation.kind)) {}
 
-  // Tiles as equal as whole vectors allow: a narrow last tile would waste the weights' reading.
+  // Full tiles of several strips, then what is left in tiles of one strip, as equal as whole
+  // vectors allow: a narrow last tile would waste the reading of the weights.
   void Run() {
-    const std::size_t most = std::min(weights_.tile_pixels / lanes_, internal::kSpmmMaxVectors);
+    const std::size_t most = std::max<std::size_t>(1, weights_.tile_pixels / lanes_);
+    const std::size_t strips = StripsOf(most);
+    const std::size_t strip = most / strips;
     const std::size_t vectors = (range_.pixel_end - range_.pixel_begin + lanes_ - 1) / lanes_;
-    const std::size_t tiles = (vectors + most - 1) / most;
     std::size_t done = 0;
+    if (strips > 1) {
+      for (; done + strips * strip <= vectors; done += strips * strip) {
+        RunTile(MakeTile(range_.pixel_begin + done * lanes_, strips * strip), strips);
+      }
+    }
+    const std::size_t tiles = (vectors - done + strip - 1) / strip;
     for (std::size_t tile = 0; tile < tiles; ++tile) {
       const std::size_t wide = (vectors - done + tiles - tile - 1) / (tiles - tile);
-      RunTile(MakeTile(range_.pixel_begin + done * lanes_, wide));
+      RunTile(MakeTile(range_.pixel_begin + done * lanes_, wide), 1);
       done += wide;
     }
   }
 
  private:
+  // The fewest equal strips of a tile that fit the registers.
+  std::size_t StripsOf(std::size_t vectors) const {
+    const std::size_t most = internal::SpmmMaxVectors(weights_.kind);
+    std::size_t strips = (vectors + most - 1) / most;
+    while (strips * 2 <= vectors && vectors % strips != 0) ++strips;
+    return vectors % strips == 0 ? strips : (vectors + most - 1) / most;
+  }
+
   SpmmTile MakeTile(std::size_t pixel, std::size_t vectors) const {
     SpmmTile tile = {};
     tile.input = &input_;
@@ -117,14 +133,15 @@ class Job {
     return end;
   }
 
-  void RunTile(const SpmmTile& tile) const {
-    const auto rows = internal::ChooseSpmmRows(weights_.kind, weights_.value, tile.vectors);
+  void RunTile(const SpmmTile& tile, std::size_t strips) const {
+    const auto rows =
+        internal::ChooseSpmmRows(weights_.kind, weights_.value, tile.vectors / strips);
     for (std::size_t begin = range_.block_begin, end = 0; begin < range_.block_end; begin = end) {
       end = GroupEnd(begin);
       for (std::size_t k = 0; k < weights_.k_blocks; ++k) {
         if (weights_.k_blocks > 1 || begin == range_.block_begin) Pack(tile, k);
         for (std::size_t block = begin; block < end; ++block) {
-          rows(MakeRows(tile, block, k, weights_.row_begin[begin]));
+          rows(MakeRows(tile, strips, block, k, weights_.row_begin[begin]));
         }
       }
       if (output_.kind == SpmmOutputKind::kTokens) StoreTokens(tile, begin, end);
@@ -136,8 +153,8 @@ class Job {
           scratch_.tile);
   }
 
-  internal::SpmmRows MakeRows(const SpmmTile& tile, std::size_t block, std::size_t k,
-                              std::size_t group_row) const {
+  internal::SpmmRows MakeRows(const SpmmTile& tile, std::size_t strips, std::size_t block,
+                              std::size_t k, std::size_t group_row) const {
     const PackedBlock& packed = weights_.blocks[block * weights_.k_blocks + k];
     const std::size_t value = packed.entry_begin * ValuesPerEntry(weights_.kind);
     const std::size_t row = weights_.row_begin[block];
@@ -152,6 +169,7 @@ class Job {
                       : weights_.halves.data() + value;
     rows.offsets = weights_.offsets.data() + (weights_.offsets.empty() ? 0 : packed.entry_begin);
     rows.rows = weights_.row_begin[block + 1] - row;
+    rows.strips = strips;
     rows.first = k == 0;
     rows.last = k + 1 == weights_.k_blocks && !tokens;
     rows.partial = scratch_.partial + (row - group_row) * weights_.tile_pixels;
@@ -200,6 +218,16 @@ class Job {
 };
 
 }  // namespace
+
+internal::SpmmRowsFn internal::ChooseSpmmRows(PackedKind kind, PackedValue value,
+                                              std::size_t vectors) noexcept {
+  if (kind == PackedKind::kUnstructured || kind == PackedKind::kNm) {
+    return value == PackedValue::kFloat32 ? ChooseSpmmFloatRows(vectors)
+                                          : ChooseSpmmHalfRows(value, vectors);
+  }
+  return kind == PackedKind::kColumns4 ? ChooseSpmmColumns(value, vectors)
+                                       : ChooseSpmmBlocks(kind, value, vectors);
+}
 
 std::size_t SpmmScratchBytes(const PackedMatrix& weights) noexcept {
   const std::size_t floats = TileFloats(weights) + PartialFloats(weights);

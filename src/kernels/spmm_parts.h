@@ -10,8 +10,11 @@
 
 namespace espalier::internal {
 
-/// Most vectors of pixels in a tile: with 16 registers, more accumulators would spill.
-inline constexpr std::size_t kSpmmMaxVectors = 10;
+/// Most vectors of pixels that a row kernel keeps in registers, of which most ISAs have 16.
+constexpr std::size_t SpmmMaxVectors(PackedKind kind) noexcept {
+  if (kind == PackedKind::kRows2) return 6;
+  return kind == PackedKind::kRows4 || kind == PackedKind::kDense ? 3 : 10;
+}
 
 /// A run of pixels of one output row, for SpmmInputKind::kWindow.
 struct SpmmSegment {
@@ -48,10 +51,11 @@ struct SpmmRows {
   const PackedVisit* visit_end;
   const void* values;
   const std::uint16_t* offsets;
-  std::size_t rows;  ///< Of the row block; strips may reach behind it.
-  bool first;        ///< First K block: sums begin at the bias, not at `partial`.
-  bool last;         ///< Last K block: results go to `y`, not to `partial`.
-  float* partial;    ///< [rows, x_ld]
+  std::size_t rows;    ///< Of the row block; strips may reach behind it.
+  std::size_t strips;  ///< Register tiles side by side in the tile; a row does all of them.
+  bool first;          ///< First K block: sums begin at the bias, not at `partial`.
+  bool last;           ///< Last K block: results go to `y`, not to `partial`.
+  float* partial;      ///< [rows, x_ld]
   float* y;
   std::size_t y_ld;
   std::size_t count;       ///< Pixels, as in the tile.
@@ -63,7 +67,14 @@ struct SpmmRows {
 };
 
 using SpmmRowsFn = void (*)(const SpmmRows& rows);
+/// @param vectors  Of a strip: 1..SpmmMaxVectors(kind).
 SpmmRowsFn ChooseSpmmRows(PackedKind kind, PackedValue value, std::size_t vectors) noexcept;
+
+/// The same by kind; where the code is.
+SpmmRowsFn ChooseSpmmFloatRows(std::size_t vectors) noexcept;
+SpmmRowsFn ChooseSpmmHalfRows(PackedValue value, std::size_t vectors) noexcept;
+SpmmRowsFn ChooseSpmmBlocks(PackedKind kind, PackedValue value, std::size_t vectors) noexcept;
+SpmmRowsFn ChooseSpmmColumns(PackedValue value, std::size_t vectors) noexcept;
 
 /// Rows [0, rows) of `tile` (ld floats apart) to tokens: y[p * y_ld + row], with residual and
 /// activation.

@@ -39,7 +39,7 @@ HWY_INLINE void ActivateAll(SpmmVec* acc, size_t count, const Activation& activa
 }
 
 // The kinds with exponentials, where a call costs little: through memory, to keep kernels small.
-HWY_NOINLINE void ActivateSlow(SpmmVec* acc, size_t count, const Activation& activation) {
+static HWY_NOINLINE void ActivateSlow(SpmmVec* acc, size_t count, const Activation& activation) {
   switch (activation.kind) {
     case ActivationKind::kLeakyRelu:
       return ActivateAll<ActivationKind::kLeakyRelu>(acc, count, activation);
@@ -85,13 +85,13 @@ HWY_INLINE void ActivateRow(SpmmVec* acc, const Activation& activation) {
 
 // Sums begin at the bias or where the K block before left them.
 template <size_t kVectors>
-HWY_INLINE void BeginRow(const SpmmRows& c, size_t row, SpmmVec* acc) {
+HWY_INLINE void BeginRow(const SpmmRows& c, size_t row, size_t column, SpmmVec* acc) {
   const SpmmTag d;
   if (c.first) {
     const auto bias = hn::Set(d, c.bias == nullptr ? 0.0f : c.bias[row]);
     ESPALIER_UNROLL for (size_t i = 0; i < kVectors; ++i) acc[i] = bias;
   } else {
-    const float* HWY_RESTRICT from = c.partial + row * c.x_ld;
+    const float* HWY_RESTRICT from = c.partial + row * c.x_ld + column;
     ESPALIER_UNROLL for (size_t i = 0; i < kVectors; ++i) {
       acc[i] = hn::Load(d, from + i * hn::Lanes(d));
     }
@@ -99,7 +99,7 @@ HWY_INLINE void BeginRow(const SpmmRows& c, size_t row, SpmmVec* acc) {
 }
 
 // Fewer pixels than lanes: only these floats of residual and y are touched.
-HWY_NOINLINE void FinishShortRow(const SpmmRows& c, size_t row, SpmmVec* sum) {
+static HWY_NOINLINE void FinishShortRow(const SpmmRows& c, size_t row, SpmmVec* sum) {
   const SpmmTag d;
   HWY_ALIGN float lanes[hn::MaxLanes(SpmmTag())] = {};
   if (c.residual != nullptr) {
@@ -114,11 +114,11 @@ HWY_NOINLINE void FinishShortRow(const SpmmRows& c, size_t row, SpmmVec* sum) {
 // Residual, activation and store. The last vector overlaps the one before, so all of the residual
 // is read before anything is written: it may be y itself.
 template <size_t kVectors>
-HWY_INLINE void FinishRow(const SpmmRows& c, size_t row, SpmmVec* acc) {
+HWY_INLINE void FinishRow(const SpmmRows& c, size_t row, size_t column, SpmmVec* acc) {
   const SpmmTag d;
   const size_t lanes = hn::Lanes(d);
   if (!c.last) {
-    float* HWY_RESTRICT to = c.partial + row * c.x_ld;
+    float* HWY_RESTRICT to = c.partial + row * c.x_ld + column;
     ESPALIER_UNROLL for (size_t i = 0; i < kVectors; ++i) hn::Store(acc[i], d, to + i * lanes);
     return;
   }
@@ -129,17 +129,19 @@ HWY_INLINE void FinishRow(const SpmmRows& c, size_t row, SpmmVec* acc) {
       return;
     }
   }
+  const size_t last_full = column + (kVectors - 1) * lanes;
+  const size_t last = last_full < c.last_start ? (kVectors - 1) * lanes : c.last_start - column;
   if (c.residual != nullptr) {
-    const float* from = c.residual + row * c.residual_ld;
+    const float* from = c.residual + row * c.residual_ld + column;
     ESPALIER_UNROLL for (size_t i = 0; i + 1 < kVectors; ++i) {
       acc[i] = hn::Add(acc[i], hn::LoadU(d, from + i * lanes));
     }
-    acc[kVectors - 1] = hn::Add(acc[kVectors - 1], hn::LoadU(d, from + c.last_start));
+    acc[kVectors - 1] = hn::Add(acc[kVectors - 1], hn::LoadU(d, from + last));
   }
   ActivateRow<kVectors>(acc, c.activation);
-  float* to = c.y + row * c.y_ld;
+  float* to = c.y + row * c.y_ld + column;
   ESPALIER_UNROLL for (size_t i = 0; i + 1 < kVectors; ++i) hn::StoreU(acc[i], d, to + i * lanes);
-  hn::StoreU(acc[kVectors - 1], d, to + c.last_start);
+  hn::StoreU(acc[kVectors - 1], d, to + last);
 }
 
 #if HWY_TARGET == HWY_SCALAR
@@ -205,6 +207,16 @@ HWY_INLINE SpmmVec WeightOf(SpmmVec four) {
   return hn::Broadcast<kJ>(four);
 }
 #endif
+
+// One weight in all lanes.
+template <PackedValue kValue>
+HWY_INLINE SpmmVec WeightAt(const void* values, size_t index) {
+  if constexpr (kValue == PackedValue::kFloat32) {
+    return hn::Set(SpmmTag(), static_cast<const float*>(values)[index]);
+  } else {
+    return WeightOf<0>(LoadFour<kValue>(values, index));
+  }
+}
 
 }  // namespace espalier::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

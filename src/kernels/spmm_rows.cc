@@ -23,8 +23,7 @@ HWY_AFTER_NAMESPACE();
 namespace espalier {
 HWY_EXPORT(ChooseFloatRows);
 
-internal::SpmmRowsFn internal::ChooseSpmmRows(PackedKind /*kind*/, PackedValue /*value*/,
-                                              std::size_t vectors) noexcept {
+internal::SpmmRowsFn internal::ChooseSpmmFloatRows(std::size_t vectors) noexcept {
   return HWY_DYNAMIC_DISPATCH(ChooseFloatRows)(vectors);
 }
 

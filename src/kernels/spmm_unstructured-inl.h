@@ -6,17 +6,28 @@
 #define ESPALIER_KERNELS_SPMM_UNSTRUCTURED_INL_H_
 #endif
 
+#include <bit>
+
 #include "kernels/spmm_rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Four 16-bit offsets in one load: a load each would compete with those of X, which are the limit
+// (2 a cycle; 88 -> 94 % of the peak at 6 vectors on Zen 3).
+HWY_INLINE uint64_t LoadOffsets(const uint16_t* offsets) {
+  uint64_t four;
+  std::memcpy(&four, offsets, sizeof(four));
+  return four;
+}
+
 // acc[i] += weight kJ of the four * the row of X at its offset.
 template <size_t kVectors, int kJ, class Four>
-HWY_INLINE void AddEntry(const char* x, const uint16_t* offsets, Four four, SpmmVec* acc) {
+HWY_INLINE void AddEntry(const char* x, uint64_t offsets, Four four, SpmmVec* acc) {
   const SpmmTag d;
-  const auto* row = reinterpret_cast<const float*>(x + 8 * size_t{offsets[kJ]});
+  constexpr int kShift = 16 * ((std::endian::native == std::endian::little) ? kJ : 3 - kJ);
+  const auto* row = reinterpret_cast<const float*>(x + 8 * (offsets >> kShift & 0xFFFF));
   const auto weight = WeightOf<kJ>(four);
   ESPALIER_UNROLL for (size_t i = 0; i < kVectors; ++i) {
     acc[i] = hn::MulAdd(weight, hn::Load(d, row + i * hn::Lanes(d)), acc[i]);
@@ -26,45 +37,58 @@ HWY_INLINE void AddEntry(const char* x, const uint16_t* offsets, Four four, Spmm
 // Few vectors: several sums each, so that about 8 multiply-adds are under way.
 constexpr size_t ChainsOf(size_t vectors) { return vectors <= 3 ? 4 : vectors <= 6 ? 2 : 1; }
 
+// One row of one strip: entries [at, end).
 template <size_t kVectors, PackedValue kValue>
-void UnstructuredRows(const SpmmRows& c) {
+HWY_INLINE void UnstructuredRow(const SpmmRows& c, size_t row, size_t column, size_t at,
+                                size_t end) {
   constexpr size_t kChains = ChainsOf(kVectors);
   const SpmmTag d;
-  const auto* x = reinterpret_cast<const char*>(c.x);
+  const auto* x = reinterpret_cast<const char*>(c.x + column);
   const uint16_t* HWY_RESTRICT offsets = c.offsets;
+  const void* HWY_RESTRICT values = c.values;
+  SpmmVec acc[kChains * kVectors];
+  BeginRow<kVectors>(c, row, column, acc);
+  ESPALIER_UNROLL for (size_t i = kVectors; i < kChains * kVectors; ++i) acc[i] = hn::Zero(d);
+  SpmmVec* const second = acc + 1 % kChains * kVectors;
+  SpmmVec* const third = acc + 2 % kChains * kVectors;
+  SpmmVec* const fourth = acc + 3 % kChains * kVectors;
+  for (; at + 4 <= end; at += 4) {
+    const auto four = LoadFour<kValue>(values, at);
+    const uint64_t where = LoadOffsets(offsets + at);
+    AddEntry<kVectors, 0>(x, where, four, acc);
+    AddEntry<kVectors, 1>(x, where, four, second);
+    AddEntry<kVectors, 2>(x, where, four, third);
+    AddEntry<kVectors, 3>(x, where, four, fourth);
+  }
+  if (at < end) {
+    const auto four = LoadFour<kValue>(values, at);
+    const uint64_t where = LoadOffsets(offsets + at);
+    AddEntry<kVectors, 0>(x, where, four, acc);
+    if (at + 1 < end) AddEntry<kVectors, 1>(x, where, four, second);
+    if (at + 2 < end) AddEntry<kVectors, 2>(x, where, four, third);
+  }
+  ESPALIER_UNROLL for (size_t i = kVectors; i < kChains * kVectors; ++i) {
+    acc[i % kVectors] = hn::Add(acc[i % kVectors], acc[i]);
+  }
+  FinishRow<kVectors>(c, row, column, acc);
+}
+
+template <size_t kVectors, PackedValue kValue>
+void UnstructuredRows(const SpmmRows& c) {
+  const size_t width = kVectors * hn::Lanes(SpmmTag());
   size_t at = 0;
   for (const PackedVisit* visit = c.visit; visit != c.visit_end; ++visit) {
-    SpmmVec acc[kChains * kVectors];
-    BeginRow<kVectors>(c, visit->row, acc);
-    ESPALIER_UNROLL for (size_t i = kVectors; i < kChains * kVectors; ++i) acc[i] = hn::Zero(d);
-    SpmmVec* const odd = acc + 1 % kChains * kVectors;
-    SpmmVec* const third = acc + 2 % kChains * kVectors;
-    SpmmVec* const fourth = acc + 3 % kChains * kVectors;
     const size_t end = at + visit->count;
-    for (; at + 4 <= end; at += 4) {
-      const auto four = LoadFour<kValue>(c.values, at);
-      AddEntry<kVectors, 0>(x, offsets + at, four, acc);
-      AddEntry<kVectors, 1>(x, offsets + at, four, odd);
-      AddEntry<kVectors, 2>(x, offsets + at, four, third);
-      AddEntry<kVectors, 3>(x, offsets + at, four, fourth);
+    for (size_t strip = 0; strip < c.strips; ++strip) {
+      UnstructuredRow<kVectors, kValue>(c, visit->row, strip * width, at, end);
     }
-    if (at < end) {
-      const auto four = LoadFour<kValue>(c.values, at);
-      AddEntry<kVectors, 0>(x, offsets + at, four, acc);
-      if (at + 1 < end) AddEntry<kVectors, 1>(x, offsets + at, four, odd);
-      if (at + 2 < end) AddEntry<kVectors, 2>(x, offsets + at, four, third);
-      at = end;
-    }
-    ESPALIER_UNROLL for (size_t i = kVectors; i < kChains * kVectors; ++i) {
-      acc[i % kVectors] = hn::Add(acc[i % kVectors], acc[i]);
-    }
-    FinishRow<kVectors>(c, visit->row, acc);
+    at = end;
   }
 }
 
 template <PackedValue kValue>
 internal::SpmmRowsFn ChooseUnstructured(size_t vectors) {
-  static constexpr internal::SpmmRowsFn kTable[internal::kSpmmMaxVectors] = {
+  static constexpr internal::SpmmRowsFn kTable[] = {
       &UnstructuredRows<1, kValue>, &UnstructuredRows<2, kValue>, &UnstructuredRows<3, kValue>,
       &UnstructuredRows<4, kValue>, &UnstructuredRows<5, kValue>, &UnstructuredRows<6, kValue>,
       &UnstructuredRows<7, kValue>, &UnstructuredRows<8, kValue>, &UnstructuredRows<9, kValue>,

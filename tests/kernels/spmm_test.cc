@@ -140,5 +140,56 @@ TEST(Spmm, MatchesReferenceForWindowsOnEveryIsa) {
   });
 }
 
+constexpr PackedKind kKinds[] = {PackedKind::kUnstructured, PackedKind::kNm,
+                                 PackedKind::kRows2,        PackedKind::kRows4,
+                                 PackedKind::kColumns4,     PackedKind::kDense};
+
+TEST(Spmm, MatchesReferenceForEveryKindAndValueOnEveryIsa) {
+  OnEachIsa([] {
+    for (const PackedKind kind : kKinds) {
+      for (const PackedValue value :
+           {PackedValue::kFloat32, PackedValue::kFloat16, PackedValue::kBFloat16}) {
+        for (const std::size_t pixels : {1, 7, 16, 49, 100}) {
+          for (const std::size_t rows : {1, 6, 35}) {
+            SpmmCase c;
+            c.rows = rows;
+            c.cols = 41;
+            c.pixels = pixels;
+            c.pack.kind = kind;
+            c.pack.value = value;
+            c.pack.tile_pixels = pixels % 2 == 0 ? 48 : 72;
+            c.pack.k_block = pixels < 10 ? 100 : 12;
+            c.pack.row_blocks = 2;
+            c.parts = 1 + rows % 2;
+            c.residual = rows == 6;
+            c.in_place = pixels == 49;
+            c.input = kInputs[rows % 2];
+            c.output = kOutputs[pixels % 2];
+            ExpectMatchesReference(c);
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST(Spmm, MatchesReferenceForEveryKindAndTileOnEveryIsa) {
+  OnEachIsa([] {
+    for (const PackedKind kind : kKinds) {
+      for (std::size_t tile = 8; tile <= 336; tile += tile < 100 ? 8 : 40) {
+        SpmmCase c;
+        c.rows = 13;
+        c.cols = 20;
+        c.pixels = 345;
+        c.pack.kind = kind;
+        c.pack.tile_pixels = tile;
+        c.residual = true;
+        c.in_place = true;
+        ExpectMatchesReference(c);
+      }
+    }
+  });
+}
+
 }  // namespace
 }  // namespace espalier

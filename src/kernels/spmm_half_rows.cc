@@ -1,0 +1,32 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/spmm_half_rows.cc"
+#ifndef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
+#endif
+#include "kernels/spmm_parts.h"
+
+#include "hwy/foreach_target.h"  // compiles the part below once for each ISA
+#include "hwy/highway.h"
+#include "kernels/spmm_unstructured-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier::HWY_NAMESPACE {
+
+internal::SpmmRowsFn ChooseHalfRows(PackedValue value, size_t vectors) {
+  return value == PackedValue::kFloat16 ? ChooseUnstructured<PackedValue::kFloat16>(vectors)
+                                        : ChooseUnstructured<PackedValue::kBFloat16>(vectors);
+}
+
+}  // namespace espalier::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace espalier {
+HWY_EXPORT(ChooseHalfRows);
+
+internal::SpmmRowsFn internal::ChooseSpmmHalfRows(PackedValue value, std::size_t vectors) noexcept {
+  return HWY_DYNAMIC_DISPATCH(ChooseHalfRows)(value, vectors);
+}
+
+}  // namespace espalier
+#endif  // HWY_ONCE
