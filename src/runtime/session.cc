@@ -80,10 +80,11 @@ struct Session::Impl {
   std::vector<OutputTensor> results;
   std::vector<const InputTensor*> ordered;
   Planned* last = nullptr;
+  Value fed;  // kept, so that feeding allocates nothing
 
   void Order(std::span<const InputTensor> given);
   Planned& PlanFor();
-  void Feed(Program& program) const;
+  void Feed(Program& program);
   void Collect(const Program& program);
 };
 
@@ -109,11 +110,12 @@ void Session::Impl::Order(std::span<const InputTensor> given) {
   }
 }
 
-void Session::Impl::Feed(Program& program) const {
+void Session::Impl::Feed(Program& program) {
   for (std::size_t i = 0; i < ordered.size(); ++i) {
-    Value value{ordered[i]->dtype, ordered[i]->dims,
-                const_cast<std::byte*>(ordered[i]->bytes.data())};  // only read
-    program.SetInput(i, value);
+    fed.dtype = ordered[i]->dtype;
+    fed.dims = ordered[i]->dims;
+    fed.data = const_cast<std::byte*>(ordered[i]->bytes.data());  // only read
+    program.SetInput(i, fed);
   }
 }
 
