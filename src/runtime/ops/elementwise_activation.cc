@@ -166,8 +166,10 @@ std::unique_ptr<Op> MakeShrink(const OpBuild& build) {
 
 std::unique_ptr<Op> MakeGelu(const OpBuild& build) {
   const std::string approximate = build.String("approximate", "none");
-  if (approximate == "none") return std::make_unique<UnaryOp>(kFloat<GeluOf>, UnaryNumbers());
-  if (approximate == "tanh") return std::make_unique<UnaryOp>(kFloat<TanhGeluOf>, UnaryNumbers());
+  if (approximate == "none")
+    return std::make_unique<UnaryOp>(kMapped<GeluOf, MapKind::kGelu>, UnaryNumbers());
+  if (approximate == "tanh")
+    return std::make_unique<UnaryOp>(kMapped<TanhGeluOf, MapKind::kTanhGelu>, UnaryNumbers());
   build.Refuse(fmt::format("the approximation '{}'", approximate));
 }
 
@@ -200,13 +202,33 @@ struct FastGeluOf {
   }
 };
 constexpr BinaryTable kPRelu = MakeBinaryTable<PReluOf>(NumberTypes());
-constexpr BinaryTable kBiasGelu = MakeBinaryTable<BiasGeluOf>(FloatTypes());
-constexpr BinaryTable kFastGelu = MakeBinaryTable<FastGeluOf>(FloatTypes());
+
+// The bias first, then the function in its place; blocks that stay in the first cache.
+template <MapKind kKind>
+void RunBiased(const RunShape& run, const std::byte* a, const std::byte* b, std::byte* out) {
+  constexpr std::size_t kBlock = 2048;
+  auto* to = reinterpret_cast<float*>(out);
+  for (std::size_t begin = 0; begin < run.count; begin += kBlock) {
+    const std::size_t count = std::min(kBlock, run.count - begin);
+    CombineRow(CombineKind::kAdd, reinterpret_cast<const float*>(a) + begin * run.a_step,
+               run.a_step, reinterpret_cast<const float*>(b) + begin * run.b_step, run.b_step,
+               to + begin, count);
+    MapRow(kKind, to + begin, to + begin, count);
+  }
+}
+template <typename F, MapKind kKind>
+constexpr BinaryTable MakeBiasedTable() {
+  BinaryTable table = MakeBinaryTable<F>(TypeList<double>());
+  table.loops[static_cast<std::size_t>(DType::kFloat32)] = &RunBiased<kKind>;
+  return table;
+}
+constexpr BinaryTable kBiasGelu = MakeBiasedTable<BiasGeluOf, MapKind::kGelu>();
+constexpr BinaryTable kFastGelu = MakeBiasedTable<FastGeluOf, MapKind::kTanhGelu>();
 
 std::unique_ptr<Op> MakeFastGelu(const OpBuild& build) {
   const auto& inputs = build.node().inputs;
   if (inputs.size() > 1 && !inputs[1].empty()) return MakeBinary<kFastGelu>(build);
-  return MakeUnary<kFloat<TanhGeluOf>>(build);
+  return MakeUnary<kMapped<TanhGeluOf, MapKind::kTanhGelu>>(build);
 }
 
 class PReluOp final : public FloatOp {
@@ -251,17 +273,17 @@ constexpr OpEntry kEntries[] = {
     {"", "Elu", &MakeWithNumbers<kFloat<EluOf>, Defaults{1, 0}>},
     {"", "Selu", &MakeSelu},
     {"", "Celu", &MakeCelu},
-    {"", "Sigmoid", &MakeUnary<kVector<SigmoidOf, ActivationKind::kSigmoid>>},
+    {"", "Sigmoid", &MakeUnary<kMapped<SigmoidOf, MapKind::kSigmoid>>},
     {"", "HardSigmoid",
      &MakeWithNumbers<kVector<HardSigmoidOf, ActivationKind::kHardSigmoid>, Defaults{0.2f, 0.5f}>},
     {"", "HardSwish", &MakeHardSwish},
-    {"", "Tanh", &MakeUnary<kVector<TanhOf, ActivationKind::kTanh>>},
+    {"", "Tanh", &MakeUnary<kMapped<TanhOf, MapKind::kTanh>>},
     {"", "Softplus", &MakeUnary<kFloat<SoftplusOf>>},
     {"", "Softsign", &MakeUnary<kFloat<SoftsignOf>>},
     {"", "Mish", &MakeUnary<kFloat<MishOf>>},
     {"", "Shrink", &MakeShrink},
     {"", "Gelu", &MakeGelu},
-    {"com.microsoft", "Gelu", &MakeUnary<kFloat<GeluOf>>},
+    {"com.microsoft", "Gelu", &MakeUnary<kMapped<GeluOf, MapKind::kGelu>>},
     {"com.microsoft", "FastGelu", &MakeFastGelu},
     {"com.microsoft", "BiasGelu", &MakeBinary<kBiasGelu>},
     {"com.microsoft", "QuickGelu", &MakeWithNumbers<kFloat<QuickGeluOf>, Defaults{1.702f, 0}>},

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "espalier/kernels/map_row.h"
 #include "runtime/ops/elementwise_binary.h"
 
 namespace espalier::runtime {
@@ -129,14 +130,29 @@ struct PowOf {
   }
 };
 
-constexpr BinaryTable kAdd = MakeBinaryTable<AddOf>(NumberTypes());
-constexpr BinaryTable kSub = MakeBinaryTable<SubOf>(NumberTypes());
-constexpr BinaryTable kMul = MakeBinaryTable<MulOf>(NumberTypes());
-constexpr BinaryTable kDiv = MakeBinaryTable<DivOf>(NumberTypes());
+template <CombineKind kKind>
+void RunVector(const RunShape& run, const std::byte* a, const std::byte* b, std::byte* out) {
+  CombineRow(kKind, reinterpret_cast<const float*>(a), run.a_step,
+             reinterpret_cast<const float*>(b), run.b_step, reinterpret_cast<float*>(out),
+             run.count);
+}
+
+// All number types, float32 by the vector kernel.
+template <typename F, CombineKind kKind>
+constexpr BinaryTable MakeVectorTable() {
+  BinaryTable table = MakeBinaryTable<F>(Join<TypeList<double>, IntTypes>());
+  table.loops[static_cast<std::size_t>(DType::kFloat32)] = &RunVector<kKind>;
+  return table;
+}
+
+constexpr BinaryTable kAdd = MakeVectorTable<AddOf, CombineKind::kAdd>();
+constexpr BinaryTable kSub = MakeVectorTable<SubOf, CombineKind::kSubtract>();
+constexpr BinaryTable kMul = MakeVectorTable<MulOf, CombineKind::kMultiply>();
+constexpr BinaryTable kDiv = MakeVectorTable<DivOf, CombineKind::kDivide>();
+constexpr BinaryTable kMax = MakeVectorTable<MaxOf, CombineKind::kMax>();
+constexpr BinaryTable kMin = MakeVectorTable<MinOf, CombineKind::kMin>();
 constexpr BinaryTable kMod = MakeBinaryTable<ModOf>(NumberTypes());
 constexpr BinaryTable kFmod = MakeBinaryTable<FmodOf>(NumberTypes());
-constexpr BinaryTable kMax = MakeBinaryTable<MaxOf>(NumberTypes());
-constexpr BinaryTable kMin = MakeBinaryTable<MinOf>(NumberTypes());
 constexpr BinaryTable kPow =
     MakeBinaryTable<PowOf>(TypeList<float, double, std::int32_t, std::int64_t>());
 

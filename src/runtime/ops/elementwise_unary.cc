@@ -128,7 +128,7 @@ constexpr OpEntry kEntries[] = {
     {"", "Round", &MakeUnary<kFloat<RoundOf>>},
     {"", "Sqrt", &MakeUnary<kFloat<SqrtOf>>},
     {"", "Reciprocal", &MakeUnary<kFloat<ReciprocalOf>>},
-    {"", "Exp", &MakeUnary<kFloat<ExpOf>>},
+    {"", "Exp", &MakeUnary<kMapped<ExpOf, MapKind::kExp>>},
     {"", "Log", &MakeUnary<kFloat<LogOf>>},
     {"", "Sin", &MakeUnary<kFloat<SinOf>>},
     {"", "Cos", &MakeUnary<kFloat<CosOf>>},
@@ -141,7 +141,7 @@ constexpr OpEntry kEntries[] = {
     {"", "Asinh", &MakeUnary<kFloat<AsinhOf>>},
     {"", "Acosh", &MakeUnary<kFloat<AcoshOf>>},
     {"", "Atanh", &MakeUnary<kFloat<AtanhOf>>},
-    {"", "Erf", &MakeUnary<kFloat<ErfOf>>},
+    {"", "Erf", &MakeUnary<kMapped<ErfOf, MapKind::kErf>>},
 };
 
 }  // namespace

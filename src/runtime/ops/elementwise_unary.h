@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "espalier/kernels/map_row.h"
 #include "runtime/ops/dispatch.h"
 
 namespace espalier::runtime {
@@ -54,6 +55,18 @@ class UnaryOp final : public FloatOp {
   const UnaryTable& table_;
   const UnaryNumbers numbers_;
 };
+
+/// A table whose float32 loop is the vector kernel.
+template <MapKind kKind>
+void RunMap(const UnaryNumbers&, const std::byte* x, std::byte* out, std::size_t count) {
+  MapRow(kKind, reinterpret_cast<const float*>(x), reinterpret_cast<float*>(out), count);
+}
+template <typename F, MapKind kKind>
+inline constexpr UnaryTable kMapped = [] {
+  UnaryTable table = MakeUnaryTable<F>(TypeList<double>());
+  table.Set(DType::kFloat32, &RunMap<kKind>);
+  return table;
+}();
 
 template <const UnaryTable& kTable>
 std::unique_ptr<Op> MakeUnary(const OpBuild&) {
