@@ -38,8 +38,12 @@ Image DecodeImage(std::span<const std::byte> bytes, const ImageLimits& limits = 
 
 /// How ResizeImage() weighs pixels.
 enum class ResizeFilter {
-  kBilinear,  ///< Two by two neighbours at half-pixel centres, no antialias: OpenCV's INTER_LINEAR.
-  kAntialias,  ///< Triangle that widens as the image shrinks: Pillow's BILINEAR, bit for bit.
+  /// Two by two neighbours at half-pixel centres, no antialias, as OpenCV's INTER_LINEAR (which
+  /// truncates intermediate results: 1 apart in one pixel of eight).
+  kBilinear,
+  /// Triangle that widens as the image shrinks: Pillow's BILINEAR, bit for bit where both sides
+  /// shrink or both grow.
+  kAntialias,
 };
 
 /// A new size for the whole image; the aspect ratio is not kept. Rounds to 8 bits.
