@@ -80,9 +80,7 @@ Program::Program(const Graph& graph, int scope, const Environment& environment)
     : graph_(graph), scope_(scope), environment_(environment), constants_(graph) {
   const Scope& s = graph.scopes[static_cast<std::size_t>(scope)];
   for (const ValueInfo& input : s.inputs) {
-    // An initializer with an input's name is a default that nobody overrides here.
-    const int slot = SlotOf(input.name);
-    if (slots_[static_cast<std::size_t>(slot)].constant < 0) inputs_.push_back(slot);
+    inputs_.push_back(SlotOf(input.name));
   }
   if (scope != 0) {
     captured_ = CapturedNames(graph, scope);
@@ -100,6 +98,14 @@ int Program::AddSlot(const std::string& name) {
   slot.name = name;
   slot.constant = constants_.Find(scope_, name);
   slot.fixed = slot.shape_fixed = slot.constant >= 0;
+  if (slot.constant >= 0) {
+    const DType dtype = graph_.constants[static_cast<std::size_t>(slot.constant)].tensor.dtype();
+    if (DTypeBits(dtype) == 0) {
+      throw Error(ErrorCode::kUnsupported,
+                  fmt::format("the constant '{}' is of type {}, which the runtime does not know",
+                              name, DTypeName(dtype)));
+    }
+  }
   by_name_.insert_or_assign(name, index);
   return index;
 }

@@ -47,11 +47,6 @@ const Value& ProgramContext::Input(std::size_t i) const {
     }
     const Tensor& tensor =
         program_.graph_.constants[static_cast<std::size_t>(slot.constant)].tensor;
-    if (DTypeBits(tensor.dtype()) == 0) {
-      throw Error(ErrorCode::kUnsupported,
-                  fmt::format("the constant '{}' is of type {}, which is not supported", slot.name,
-                              DTypeName(tensor.dtype())));
-    }
     LoadConstant(slot, tensor);
   }
   return slot.value;

@@ -33,6 +33,21 @@ void CheckOperators(const Graph& graph) {
               fmt::format("the runtime has no operator {}", fmt::join(missing, ", ")));
 }
 
+// Files of IR version 3 list initializers among the inputs: values that a caller may replace. Here
+// they are constants.
+void DropInputsWithDefaults(Graph& graph) {
+  const ConstantIndex constants(graph);
+  std::erase_if(graph.scopes.at(0).inputs,
+                [&](const ValueInfo& input) { return constants.Find(0, input.name) >= 0; });
+}
+
+void CheckInputType(const ValueInfo& input) {
+  if (input.dtype != DType::kString) return;
+  throw Error(
+      ErrorCode::kUnsupported,
+      fmt::format("input '{}' is of type string, which the runtime does not know", input.name));
+}
+
 void CheckInput(const ValueInfo& declared, const InputTensor& given) {
   if (declared.dtype != DType::kUnknown && declared.dtype != given.dtype) {
     throw Error(ErrorCode::kInvalidArgument,
@@ -80,7 +95,8 @@ struct Session::Impl {
   std::vector<OutputTensor> results;
   std::vector<const InputTensor*> ordered;
   Planned* last = nullptr;
-  Value fed;  // kept, so that feeding allocates nothing
+  std::unique_ptr<Program> spare;  // for the first shapes
+  Value fed;                       // kept, so that feeding allocates nothing
 
   void Order(std::span<const InputTensor> given);
   Planned& PlanFor();
@@ -134,7 +150,7 @@ Session::Impl::Planned& Session::Impl::PlanFor() {
     plan->dtypes.push_back(input->dtype);
     plan->dims.push_back(input->dims);
   }
-  plan->program = std::make_unique<Program>(graph, 0, environment);
+  plan->program = spare ? std::move(spare) : std::make_unique<Program>(graph, 0, environment);
   Feed(*plan->program);
   plan->program->Run();
   plan->program->Plan();
@@ -158,12 +174,13 @@ Session::Session(Graph graph, const SessionOptions& options) : impl_(std::make_u
   }
   impl_->environment.options = options;
   CheckOperators(graph);
-  impl_->outputs = graph.scopes.at(0).outputs;
+  DropInputsWithDefaults(graph);
+  impl_->inputs = graph.scopes.at(0).inputs;
+  impl_->outputs = graph.scopes[0].outputs;
+  for (const ValueInfo& input : impl_->inputs) CheckInputType(input);
   impl_->graph = runtime::Simplify(std::move(graph));
-  const ConstantIndex constants(impl_->graph);
-  for (const ValueInfo& input : impl_->graph.scopes[0].inputs) {
-    if (constants.Find(0, input.name) < 0) impl_->inputs.push_back(input);
-  }
+  // Making every operator once shows what is not supported before anything runs.
+  impl_->spare = std::make_unique<Program>(impl_->graph, 0, impl_->environment);
   for (const ValueInfo& output : impl_->outputs)
     impl_->results.push_back({output.name, {}, {}, {}});
 }
