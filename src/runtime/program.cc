@@ -88,6 +88,7 @@ Program::Program(const Graph& graph, int scope, const Environment& environment)
   }
   for (const Node& node : s.nodes) AddStep(node);
   for (const ValueInfo& output : s.outputs) outputs_.push_back(SlotOf(output.name));
+  reader_.inputs = outputs_;
 }
 
 Program::~Program() = default;
@@ -195,10 +196,12 @@ void Program::Run() {
   for (Step& step : steps_) {
     if (!step.skip) RunStep(step);
   }
+  LoadOutputs();
+}
+
+void Program::LoadOutputs() {
   // An output that is a constant has not been touched by a step.
-  Step reader;
-  reader.inputs = outputs_;
-  ProgramContext context(*this, reader);
+  ProgramContext context(*this, reader_);
   for (std::size_t i = 0; i < outputs_.size(); ++i) context.Input(i);
 }
 
@@ -211,6 +214,7 @@ void Program::RunTimed() {
     RunStep(step);
     step.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   }
+  LoadOutputs();
 }
 
 void Program::Plan() {

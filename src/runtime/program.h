@@ -86,6 +86,7 @@ class Program {
   int AddSlot(const std::string& name);
   void AddStep(const Node& node);
   void RunStep(Step& step);
+  void LoadOutputs();
   void MarkFixed(const Step& step);
 
   const Graph& graph_;
@@ -97,6 +98,7 @@ class Program {
   std::vector<Step> steps_;
   std::vector<int> inputs_;
   std::vector<int> outputs_;
+  Step reader_;  // of the outputs, for those that no step makes
   std::vector<std::string> captured_;
   std::vector<int> captured_slots_;
   AlignedBuffer arena_;
