@@ -32,7 +32,7 @@ Json Number(double value) { return std::isfinite(value) ? Json(value) : Json(nul
 int RunCompare(const CompareCommandOptions& options, const CommonOptions& common,
                const Streams& streams) {
   Session first = OpenSession(options.first, options.plan, common);
-  Session second = OpenSession(options.second, options.plan, common);
+  Session second = OpenSession(options.second, options.plan, common, options.dense);
   std::vector<OutputDifference> differences;
   const int samples = options.inputs.empty() ? options.samples : 1;
   for (int i = 0; i < samples; ++i) {

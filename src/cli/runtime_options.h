@@ -34,6 +34,7 @@ struct CompareCommandOptions {
   std::optional<double> tolerance;
   int samples = 1;
   std::uint64_t seed = 0;
+  bool dense = false;
   PlanOptions plan;
 };
 

@@ -53,6 +53,7 @@ void AddCompare(CLI::App& app, CompareCommandOptions* options) {
                   "Exit with 1 if an output differs by more than this share of its largest value")
       ->type_name("T")
       ->check(FiniteNumber());
+  sub->add_flag("--dense", options->dense, "Run OTHER as if no weight were zero");
   sub->add_option("--samples", options->samples, "Sets of random inputs")
       ->type_name("N")
       ->check(CLI::Range(1, 1'000'000))
