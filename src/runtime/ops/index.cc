@@ -94,7 +94,8 @@ void TupleOffsets(const Value& indices, const Dims& dims, std::size_t batch_dims
 std::span<const OpEntry> IndexOps() {
   static const std::vector<OpEntry> all = [] {
     std::vector<OpEntry> entries;
-    for (const auto& part : {GatherOps(), ScatterOps(), ArgOps()}) {
+    for (const auto& part : {GatherOps(), ScatterOps(), ArgOps(), TopKOps(), SelectionOps(),
+                             UniqueOps(), CumulateOps(), SuppressOps()}) {
       entries.insert(entries.end(), part.begin(), part.end());
     }
     return entries;

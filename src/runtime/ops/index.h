@@ -37,5 +37,10 @@ std::unique_ptr<Op> MakeOp(const OpBuild& build) {
 std::span<const OpEntry> GatherOps();
 std::span<const OpEntry> ScatterOps();
 std::span<const OpEntry> ArgOps();  // ArgMax, ArgMin
+std::span<const OpEntry> TopKOps();
+std::span<const OpEntry> SelectionOps();  // Compress, NonZero, OneHot
+std::span<const OpEntry> UniqueOps();
+std::span<const OpEntry> CumulateOps();  // CumSum
+std::span<const OpEntry> SuppressOps();  // NonMaxSuppression
 
 }  // namespace espalier::runtime
