@@ -110,7 +110,9 @@ TEST_F(ImageDataset, PassesLoneFoldersAndTakesTheTests) {
   Expect({"top/train/a/1.png=0:1", "top/train/b/1.png=1:1"}, Split("train/"));
   EXPECT_EQ(OpenDataset(Forms()[1])->Description(),
             "set.tar, folder top/test: 2 samples, 2 classes");
-  ExpectRefused(ErrorCode::kInvalidArgument, {"'val'", "'top'"}, Split("val"));
+  for (const string split : {"val", "est", "top/tes"}) {
+    ExpectRefused(ErrorCode::kInvalidArgument, {"'" + split + "'", "'top'"}, Split(split));
+  }
 }
 
 TEST_F(ImageDataset, RefusesASplitThatMayBeSeveral) {

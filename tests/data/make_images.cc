@@ -41,7 +41,10 @@ void AppendBytes(png_structp png, png_bytep bytes, size_t size) {
 
 }  // namespace
 
-std::string MakeJpeg(const Image& image, JpegKind kind, bool progressive) {
+namespace {
+
+std::string Encode(const Image& image, JpegKind kind, bool progressive,
+                   const std::vector<jpeg_scan_info>& scans) {
   jpeg_compress_struct info;
   jpeg_error_mgr errors;
   info.err = jpeg_std_error(&errors);
@@ -60,6 +63,10 @@ std::string MakeJpeg(const Image& image, JpegKind kind, bool progressive) {
     info.comp_info[i].h_samp_factor = info.comp_info[i].v_samp_factor = 1;
   }
   if (progressive) jpeg_simple_progression(&info);
+  if (!scans.empty()) {
+    info.scan_info = scans.data();
+    info.num_scans = static_cast<int>(scans.size());
+  }
   jpeg_start_compress(&info, TRUE);
   std::vector<std::uint8_t> pixels = image.pixels;
   while (info.next_scanline < info.image_height) {
@@ -72,6 +79,24 @@ std::string MakeJpeg(const Image& image, JpegKind kind, bool progressive) {
   jpeg_destroy_compress(&info);
   std::free(bytes);
   return text;
+}
+
+}  // namespace
+
+std::string MakeJpeg(const Image& image, JpegKind kind, bool progressive) {
+  return Encode(image, kind, progressive, {});
+}
+
+std::string MakeJpegOfManyScans(const Image& image) {
+  constexpr int kBits = 10;  // libjpeg's most
+  std::vector<jpeg_scan_info> scans;
+  for (int coefficient = 0; coefficient < 64; ++coefficient) {
+    scans.push_back({1, {0}, coefficient, coefficient, 0, kBits});
+    for (int bit = kBits; bit > 0; --bit) {
+      scans.push_back({1, {0}, coefficient, coefficient, bit, bit - 1});
+    }
+  }
+  return Encode(image, JpegKind::kGray, true, scans);
 }
 
 std::string MakePng(const PngSpec& spec, const std::string& rows) {

@@ -13,6 +13,10 @@ enum class JpegKind { kGray, kYCbCr, kRgb, kCmyk, kYcck };
 /// `channels` of the image: 1, 3 or 4 (inks, as they are to be stored).
 std::string MakeJpeg(const Image& image, JpegKind kind, bool progressive = false);
 
+/// A progressive gray JPEG that sends each bit of each of 63 coefficients in a scan of its own: 704
+/// scans, all legal.
+std::string MakeJpegOfManyScans(const Image& image);
+
 /// A PNG from its raw rows: `color_type` and `bit_depth` as the format has them; a palette type
 /// gets the colours (i, 2 i, 3 i) and, with `transparent`, the first of them transparent.
 struct PngSpec {

@@ -48,6 +48,15 @@ TEST(Tar, PassesFoldersLinksAndDevices) {
       (Strings{"v7=7", "contiguous=c"}));
 }
 
+// Some programs write a size for folders and links, but never data.
+TEST(Tar, TakesNoDataOfFoldersAndLinks) {
+  for (const char type : {'1', '2', '3', '4', '5', '6'}) {
+    TarSpec spec = Typed(type, "d", "a");
+    spec.size = "00000001000";
+    EXPECT_EQ(Contents(TarFile("a", "") + Of(spec) + TarFile("z", "1") + TarEnd()).back(), "z=1");
+  }
+}
+
 TEST(Tar, FollowsHardLinks) {
   EXPECT_EQ(Contents(TarFile("./a", "data") + Of(Typed('1', "b", "./a")) + TarEnd()),
             (Strings{"a=data", "b=data"}));
