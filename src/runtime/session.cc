@@ -106,15 +106,6 @@ struct Session::Impl {
 
 // Puts the given inputs in the model's order.
 void Session::Impl::Order(std::span<const InputTensor> given) {
-  ordered.clear();
-  for (const ValueInfo& input : inputs) {
-    const auto it = std::ranges::find(given, input.name, &InputTensor::name);
-    if (it == given.end()) {
-      throw Error(ErrorCode::kInvalidArgument, fmt::format("input '{}' is missing", input.name));
-    }
-    CheckInput(input, *it);
-    ordered.push_back(&*it);
-  }
   for (const InputTensor& tensor : given) {
     if (std::ranges::find(inputs, tensor.name, &ValueInfo::name) == inputs.end()) {
       std::vector<std::string> names;
@@ -123,6 +114,15 @@ void Session::Impl::Order(std::span<const InputTensor> given) {
                   fmt::format("the model has no input '{}'; its inputs are {}", tensor.name,
                               fmt::join(names, ", ")));
     }
+  }
+  ordered.clear();
+  for (const ValueInfo& input : inputs) {
+    const auto it = std::ranges::find(given, input.name, &InputTensor::name);
+    if (it == given.end()) {
+      throw Error(ErrorCode::kInvalidArgument, fmt::format("input '{}' is missing", input.name));
+    }
+    CheckInput(input, *it);
+    ordered.push_back(&*it);
   }
 }
 
