@@ -77,8 +77,9 @@ void SetNames(const std::vector<LabelRow>& rows, LabelledFiles& result) {
     names.erase(std::unique(names.begin(), names.end()), names.end());
   }
   std::unordered_map<std::string_view, std::int64_t> index;
-  for (const std::string& name : names)
-    index.emplace(name, static_cast<std::int64_t>(index.size()));
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    index.emplace(names[i], static_cast<std::int64_t>(i));
+  }
   for (const LabelRow& row : rows) {
     const auto found = index.find(row.label);
     if (found == index.end()) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <set>
+#include <unordered_map>
 
 #include "data/image_labels.h"
 #include "espalier/base/error.h"
@@ -118,12 +119,21 @@ std::string FindClasses(const Tree& tree, std::string folder) {
   }
 }
 
-std::int64_t ClassIndex(const std::vector<std::string>& names, std::string_view name) {
-  const auto found = std::ranges::find(names, name);
-  if (found == names.end()) {
-    Throw(fmt::format("folder {} is none of the {} class names given", Quote(name), names.size()));
+// Label of each folder.
+using ClassIndex = std::unordered_map<std::string_view, std::int64_t>;
+
+ClassIndex IndexClasses(const std::set<std::string>& folders,
+                        const std::vector<std::string>& names) {
+  ClassIndex index;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    index.emplace(names[i], static_cast<std::int64_t>(i));
   }
-  return found - names.begin();
+  for (const std::string& folder : folders) {
+    if (index.contains(folder)) continue;
+    Throw(
+        fmt::format("folder {} is none of the {} class names given", Quote(folder), names.size()));
+  }
+  return index;
 }
 
 }  // namespace
@@ -158,9 +168,11 @@ LabelledFiles LabelsFromFolders(const std::vector<std::string>& paths,
                     "CSV with the option labels",
                     folders.empty() ? "one folder" : List(folders) + " alone"));
   }
+  ClassIndex index;
   if (labelled) {
     result.class_names = options.class_names;
     if (options.class_names.empty()) result.class_names.assign(folders.begin(), folders.end());
+    index = IndexClasses(folders, result.class_names);
   }
   for (const std::size_t image : images) {
     if (!paths[image].starts_with(result.folder)) continue;
@@ -169,7 +181,7 @@ LabelledFiles LabelsFromFolders(const std::vector<std::string>& paths,
     // A picture beside the classes' folders has no class.
     if (labelled && slash == std::string_view::npos) continue;
     result.files.push_back(image);
-    result.labels.push_back(labelled ? ClassIndex(result.class_names, below.substr(0, slash)) : -1);
+    result.labels.push_back(labelled ? index.at(below.substr(0, slash)) : -1);
   }
   return result;
 }

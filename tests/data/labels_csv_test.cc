@@ -71,7 +71,7 @@ TEST(LabelsFromCsv, NumbersClassNamesInByteOrder) {
 
 TEST(LabelsFromCsv, TakesTheNamesGiven) {
   DatasetOptions options;
-  options.class_names = {"cat", "bird", "Zebra"};
+  options.class_names = {"cat", "cat", "Zebra"};
   EXPECT_EQ(Match("x/a.jpg,cat\nx/b.jpg,Zebra\n", options).labels, (Labels{0, 2}));
   ExpectError(ErrorCode::kInvalidArgument, {"line 2", "'dog'", "3 class names"},
               [&] { Match("x/a.jpg,dog\n", options); });
