@@ -31,9 +31,18 @@ void CheckElementDims(const Dims& indices, const Dims& dims, std::size_t axis) {
 }  // namespace
 
 void ResolveIndices(const Value& indices, std::size_t bound, Offsets* out) {
-  out->resize(indices.Elements());
+  const std::size_t count = indices.Elements();
+  out->resize(count);
+  std::size_t* to = out->data();
   WithIndices(indices, [&](const auto* index) {
-    for (std::size_t i = 0; i < out->size(); ++i) (*out)[i] = Resolved(index[i], bound);
+    bool outside = false;  // asked for once, as this loop often is what an operator costs
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto resolved = static_cast<std::size_t>(index[i]) + (index[i] < 0 ? bound : 0);
+      outside |= resolved >= bound;
+      to[i] = resolved;
+    }
+    if (!outside) return;
+    for (std::size_t i = 0; i < count; ++i) Resolved(index[i], bound);
   });
 }
 

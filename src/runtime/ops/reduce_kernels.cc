@@ -28,8 +28,13 @@ void SplitOutputs(const Job& job, const Body& body) {
 
 template <template <typename> typename F, typename T>
 void Reduce(const Job& job, const T* x, T* out) {
+  if (job.plan.terms() == 0) {
+    const typename F<T>::Total nothing = F<T>::kStart;
+    std::fill_n(out, job.plan.outputs(), EndOf<T>(job.end, nothing, 0));
+    return;
+  }
   SplitOutputs(job, [&](std::size_t begin, std::size_t end) {
-    if (job.plan.terms() > 0 && job.plan.rows()) {
+    if (job.plan.rows()) {
       ReduceRows<F<T>>(job.plan, job.end, x, begin, end, out);
     } else {
       ReduceColumns<F<T>>(job.plan, job.end, x, begin, end, out);

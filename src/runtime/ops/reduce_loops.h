@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <type_traits>
 #include <vector>
 
+#include "espalier/kernels/map_row.h"
 #include "runtime/ops/dispatch.h"
 
 namespace espalier::runtime {
@@ -41,7 +43,7 @@ class ReducePlan {
   bool rows_ = false;
 };
 
-/// The offsets of nested loops' elements one by one.
+/// The offsets of nested loops' elements one by one; no loop is empty.
 class LoopWalk {
  public:
   LoopWalk(std::span<const ReducePlan::Loop> loops, std::size_t start) : loops_(loops) {
@@ -74,6 +76,8 @@ enum class ReduceEnd : unsigned char { kNone, kMean, kSqrt, kLog };
 // there are many and each for at most kReduceBlock elements, and those to the Total: float sums
 // add blocks in float, and the blocks' sums in double. Integers wrap.
 inline constexpr std::size_t kReduceBlock = 256;
+// Columns that are summed side by side: their parts and totals take 12 KB of the first-level cache.
+inline constexpr std::size_t kReduceColumns = 1024;
 
 template <typename T, bool = std::is_integral_v<T>>
 struct Wrapping {
@@ -87,11 +91,25 @@ struct Wrapping<T, false> {
 };
 
 template <typename T>
+bool IsNan(T x) {
+  if constexpr (std::is_floating_point_v<T>) return std::isnan(x);
+  return false;
+}
+
+/// Whether the reduction F of T has a kernel that does it to two rows.
+template <typename F, typename T>
+inline constexpr bool kHasKernel = false;
+template <typename F>
+requires requires { F::kCombine; }
+inline constexpr bool kHasKernel<F, float> = true;
+
+template <typename T>
 struct SumOf {
   using Part = typename Wrapping<T>::Type;
   using Total = typename Wrapping<T>::Total;
   static constexpr Part kStart = 0;
   static Part Add(Part part, T x) { return part + static_cast<Part>(x); }
+  static Part Join(Part a, Part b) { return a + b; }
   static Total Merge(Total total, Total part) { return total + part; }
 };
 
@@ -120,27 +138,33 @@ struct ProductOf {
   using Total = Part;
   static constexpr Part kStart = 1;
   static Part Add(Part part, T x) { return part * static_cast<Part>(x); }
+  static Part Join(Part a, Part b) { return a * b; }
   static Total Merge(Total total, Part part) { return total * part; }
 };
 
+/// A NaN among the elements is the result, so that it depends on no order.
 template <typename T>
 struct MaxOf {
   using Part = T;
   using Total = T;
+  static constexpr CombineKind kCombine = CombineKind::kMax;
   static constexpr T kStart = std::is_floating_point_v<T> ? -std::numeric_limits<T>::infinity()
                                                           : std::numeric_limits<T>::lowest();
-  static T Add(T part, T x) { return x > part ? x : part; }
-  static T Merge(T total, T part) { return part > total ? part : total; }
+  static T Add(T part, T x) { return x > part || IsNan(x) ? x : part; }
+  static T Join(T a, T b) { return Add(a, b); }
+  static T Merge(T total, T part) { return Add(total, part); }
 };
 
 template <typename T>
 struct MinOf {
   using Part = T;
   using Total = T;
+  static constexpr CombineKind kCombine = CombineKind::kMin;
   static constexpr T kStart = std::is_floating_point_v<T> ? std::numeric_limits<T>::infinity()
                                                           : std::numeric_limits<T>::max();
-  static T Add(T part, T x) { return x < part ? x : part; }
-  static T Merge(T total, T part) { return part < total ? part : total; }
+  static T Add(T part, T x) { return x < part || IsNan(x) ? x : part; }
+  static T Join(T a, T b) { return Add(a, b); }
+  static T Merge(T total, T part) { return Add(total, part); }
 };
 
 template <typename T, typename Total>
@@ -161,9 +185,27 @@ T EndOf(ReduceEnd end, Total total, std::size_t terms) {
   }
 }
 
+/// The same by folding a block of columns. `count` is at least kReduceBlock.
+template <typename F>
+float FoldRow(const float* x, std::size_t count) {
+  std::array<float, kReduceBlock> lanes;
+  std::copy_n(x, kReduceBlock, lanes.begin());
+  for (std::size_t i = kReduceBlock; i < count; i += kReduceBlock) {
+    CombineRow(F::kCombine, lanes.data(), 1, x + i, 1, lanes.data(),
+               std::min(kReduceBlock, count - i));
+  }
+  for (std::size_t width = kReduceBlock / 2; width > 0; width /= 2) {
+    CombineRow(F::kCombine, lanes.data(), 1, lanes.data() + width, 1, lanes.data(), width);
+  }
+  return lanes[0];
+}
+
 /// One number of `count` neighbours, in 16 lanes that the compiler makes vectors of.
 template <typename F, typename T>
 typename F::Total ReduceRow(const T* x, std::size_t count) {
+  if constexpr (kHasKernel<F, T>) {
+    if (count >= 2 * kReduceBlock) return FoldRow<F>(x, count);
+  }
   constexpr std::size_t kLanes = 16;
   typename F::Total total = F::kStart;
   while (count >= kLanes) {
@@ -173,7 +215,11 @@ typename F::Total ReduceRow(const T* x, std::size_t count) {
     for (std::size_t i = 0; i < block; i += kLanes) {
       for (std::size_t l = 0; l < kLanes; ++l) lanes[l] = F::Add(lanes[l], x[i + l]);
     }
-    for (const auto lane : lanes) total = F::Merge(total, lane);
+    std::array<typename F::Part, 4> four;
+    for (std::size_t l = 0; l < 4; ++l) {
+      four[l] = F::Join(F::Join(lanes[l], lanes[l + 4]), F::Join(lanes[l + 8], lanes[l + 12]));
+    }
+    total = F::Merge(total, F::Join(F::Join(four[0], four[1]), F::Join(four[2], four[3])));
     x += block;
     count -= block;
   }
@@ -203,7 +249,7 @@ void ReduceRows(const ReducePlan& plan, ReduceEnd end_step, const T* x, std::siz
 template <typename F, typename T>
 void ReduceColumnBlock(const ReducePlan& plan, const T* x, std::size_t count,
                        typename F::Total* totals) {
-  std::array<typename F::Part, kReduceBlock> parts;
+  std::array<typename F::Part, kReduceColumns> parts;
   std::fill_n(totals, count, typename F::Total{F::kStart});
   LoopWalk reduced(plan.reduced(), 0);
   for (std::size_t t = 0; t < plan.terms();) {
@@ -211,7 +257,11 @@ void ReduceColumnBlock(const ReducePlan& plan, const T* x, std::size_t count,
     std::fill_n(parts.begin(), count, F::kStart);
     for (; t < stop; ++t, reduced.Next()) {
       const T* row = x + reduced.offset();
-      for (std::size_t j = 0; j < count; ++j) parts[j] = F::Add(parts[j], row[j]);
+      if constexpr (kHasKernel<F, T>) {
+        CombineRow(F::kCombine, parts.data(), 1, row, 1, parts.data(), count);
+      } else {
+        for (std::size_t j = 0; j < count; ++j) parts[j] = F::Add(parts[j], row[j]);
+      }
     }
     for (std::size_t j = 0; j < count; ++j) totals[j] = F::Merge(totals[j], parts[j]);
   }
@@ -222,12 +272,12 @@ template <typename F, typename T>
 void ReduceColumns(const ReducePlan& plan, ReduceEnd end_step, const T* x, std::size_t begin,
                    std::size_t end, T* out) {
   const std::size_t columns = plan.kept().empty() ? 1 : plan.kept()[0].size;
-  std::array<typename F::Total, kReduceBlock> totals;
+  std::array<typename F::Total, kReduceColumns> totals;
   const auto outer = plan.kept().empty() ? plan.kept() : plan.kept().subspan(1);
   LoopWalk kept(outer, begin / columns);
   std::size_t column = begin % columns;
   while (begin < end) {
-    const std::size_t count = std::min({kReduceBlock, columns - column, end - begin});
+    const std::size_t count = std::min({kReduceColumns, columns - column, end - begin});
     ReduceColumnBlock<F>(plan, x + kept.offset() + column, count, totals.data());
     for (std::size_t j = 0; j < count; ++j) {
       out[begin + j] = EndOf<T>(end_step, totals[j], plan.terms());
