@@ -145,6 +145,16 @@ TEST(Pow, SimpleExponentsAndMixedTypes) {
             (std::vector<std::int32_t>{1, -27, std::numeric_limits<std::int32_t>::min()}));
 }
 
+TEST(Pow, TheBaseSaysTheType) {
+  const Tensor half = MakeTensor<std::uint16_t>({2}, {0x4000, 0x4200}, DType::kFloat16);  // 2, 3
+  const Tensor wide = OpRunner("Pow").Run1({MakeTensor<float>({2}, {3, 5}), half});
+  EXPECT_EQ(wide.dtype(), DType::kFloat32);
+  EXPECT_EQ(ElementsOf<float>(wide), (std::vector<float>{9, 125}));
+  const Tensor narrow = OpRunner("Pow").Run1({half, MakeTensor<float>({1}, {2})});
+  EXPECT_EQ(narrow.dtype(), DType::kFloat16);
+  EXPECT_EQ(ElementsOf<std::uint16_t>(narrow), (std::vector<std::uint16_t>{0x4400, 0x4880}));
+}
+
 TEST(Comparison, AllTypesAndNan) {
   const Tensor a = MakeTensor<float>({4}, {1, 2, 3, NAN});
   const Tensor b = MakeTensor<float>({4}, {2, 2, 2, NAN});

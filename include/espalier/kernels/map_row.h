@@ -7,6 +7,7 @@ namespace espalier {
 
 // Functions of runs of neighbouring float32 values. Pointers need no alignment. NaN stays NaN.
 
+/// What is done with each number.
 enum class MapKind : std::uint8_t {
   kExp,
   kErf,
@@ -21,6 +22,7 @@ enum class MapKind : std::uint8_t {
 ///         and 1 for the others.
 void MapRow(MapKind kind, const float* x, float* out, std::size_t count) noexcept;
 
+/// What is done with two numbers.
 enum class CombineKind : std::uint8_t { kAdd, kSubtract, kMultiply, kDivide, kMax, kMin };
 
 /// out[i] = a[i * a_step] combined with b[i * b_step]. `out` may be `a` or `b` where their step

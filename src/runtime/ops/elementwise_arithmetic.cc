@@ -240,7 +240,7 @@ bool SimplePower(const T* x, T exponent, T* out, std::size_t count) {
   return true;
 }
 
-// The result has the base's type; an exponent of another type comes as double.
+// For exponents of another type than the base, and for narrow floats.
 template <typename T>
 T MixedPow(T base, double exponent) {
   const double power = std::pow(static_cast<double>(base), exponent);
@@ -251,17 +251,16 @@ T MixedPow(T base, double exponent) {
   return static_cast<T>(power);
 }
 
-class PowOp final : public FloatOp {
+// Not a FloatOp: the result has the type of the base, whatever the exponent's is.
+class PowOp final : public Op {
  public:
   explicit PowOp(const OpBuild& build)
       : legacy_axis_(build.opset() < 7 && build.Int("broadcast", 0) != 0 && build.Has("axis")),
         axis_(build.Int("axis", 0)) {}
 
- protected:
-  void RunFloat(OpContext& context) override {
+  void Run(OpContext& context) override {
     const Value& base = context.Input(0);
     const Value& exponent = context.Input(1);
-    const BinaryLoop loop = kPow.For(base.dtype);
     const Dims* exponent_dims = &exponent.dims;
     if (legacy_axis_) {
       AlignLegacyAxis(base.dims, exponent.dims, axis_, &aligned_);
@@ -271,13 +270,17 @@ class PowOp final : public FloatOp {
     broadcast_.Plan(operands);
     Value& out = context.Output(0, base.dtype, broadcast_.dims());
     if (IsSimple(base, exponent, out)) return;
-    if (exponent.dtype == base.dtype) {
-      return RunLoop(broadcast_, context.threads(), loop, base, exponent, out);
+    if (exponent.dtype == base.dtype && !IsNarrow(base.dtype)) {
+      return RunLoop(broadcast_, context.threads(), kPow.For(base.dtype), base, exponent, out);
     }
     RunMixed(context, base, exponent, out);
   }
 
  private:
+  static bool IsNarrow(DType dtype) {
+    return dtype == DType::kFloat16 || dtype == DType::kBFloat16;
+  }
+
   static bool IsSimple(const Value& base, const Value& exponent, Value& out) {
     if (exponent.Elements() != 1 || out.Elements() != base.Elements()) return false;
     if (base.dtype == DType::kFloat32) {
@@ -291,12 +294,12 @@ class PowOp final : public FloatOp {
   void RunMixed(OpContext& context, const Value& base, const Value& exponent, Value& out) {
     const std::size_t count = exponent.Elements();
     auto* exponents = reinterpret_cast<double*>(context.Scratch(count * sizeof(double)));
-    Dispatch(NumberTypes(), exponent.dtype, [&]<typename T>() {
+    Dispatch(Join<NumberTypes, NarrowTypes>(), exponent.dtype, [&]<typename T>() {
       for (std::size_t i = 0; i < count; ++i) {
         exponents[i] = static_cast<double>(exponent.As<T>()[i]);
       }
     });
-    using Bases = TypeList<float, double, std::int32_t, std::int64_t>;
+    using Bases = Join<TypeList<float, double, std::int32_t, std::int64_t>, NarrowTypes>;
     Dispatch(Bases(), base.dtype, [&]<typename T>() {
       const T* x = base.As<T>();
       T* y = out.As<T>();
