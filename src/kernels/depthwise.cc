@@ -7,6 +7,7 @@
 #include "hwy/foreach_target.h"  // compiles the part below once for each ISA
 #include "hwy/highway.h"
 #include "kernels/activation-inl.h"
+#include "kernels/depthwise_direct-inl.h"
 #include "kernels/depthwise_far-inl.h"
 #include "kernels/depthwise_layout.h"
 #include "kernels/depthwise_pack-inl.h"
@@ -77,25 +78,6 @@ struct DepthwiseCall {
   const DepthwiseRange& range;
 };
 
-template <class D>
-void ComputePlane(D d, const DepthwiseShape& shape, const DepthwiseBlock& block,
-                  const DepthwiseFinish& finish, const DepthwiseStripe& stripe) {
-#if !HWY_HAVE_SCALABLE
-  // What happens along a row is in the block's offsets, so only the column's stride counts.
-  if (shape.kernel_h == shape.kernel_w && shape.dilation_h == 1) {
-    if (shape.kernel_h == 3 && shape.stride_h == 1)
-      return TilePlane<3, 1>(d, block, finish, stripe);
-    if (shape.kernel_h == 3 && shape.stride_h == 2)
-      return TilePlane<3, 2>(d, block, finish, stripe);
-    if (shape.kernel_h == 5 && shape.stride_h == 1)
-      return TilePlane<5, 1>(d, block, finish, stripe);
-    if (shape.kernel_h == 5 && shape.stride_h == 2)
-      return TilePlane<5, 2>(d, block, finish, stripe);
-  }
-#endif
-  GenericPlane(d, shape, block, finish, stripe);
-}
-
 // Output rows [row, row + rows) of channel c, from the packed input rows that they read.
 template <class D>
 void ComputeChannel(D d, const DepthwiseCall& call, const DepthwiseBlock& block,
@@ -116,7 +98,7 @@ void ComputeChannel(D d, const DepthwiseCall& call, const DepthwiseBlock& block,
   if (output.residual != nullptr) {
     stripe.residual = output.residual + c * output.residual_plane_stride + at;
   }
-  ComputePlane(d, shape, block, finish, stripe);
+  GenericPlane(d, shape, block, finish, stripe);
   ActivateRows(d, output.activation, stripe.y, rows, block.width, shape.out_w);
 }
 
@@ -127,16 +109,18 @@ void PackRows(D d, const DepthwiseCall& call, const DepthwiseBlock& block, size_
   const DepthwiseInput& input = call.input;
   const auto begin = static_cast<ptrdiff_t>(input.row_begin);
   const auto end = std::min<ptrdiff_t>(begin + static_cast<ptrdiff_t>(input.rows), call.shape.in_h);
-  const float* x = input.x + plane * input.plane_stride;
-  for (size_t r = 0; r < rows; ++r, packed += block.row_stride) {
-    const ptrdiff_t row = first + static_cast<ptrdiff_t>(r);
-    if (row >= begin && row < end) {
-      PackRow(d, block, call.shape.stride_w, x + static_cast<size_t>(row - begin) * call.shape.in_w,
-              packed);
-    } else {
-      std::fill(packed, packed + block.row_stride, 0.0f);
-    }
+  const ptrdiff_t stop = first + static_cast<ptrdiff_t>(rows);
+  const ptrdiff_t from = std::clamp(begin, first, stop), to = std::clamp(end, from, stop);
+  const auto at = [&](ptrdiff_t row) {
+    return packed + static_cast<size_t>(row - first) * block.row_stride;
+  };
+  std::fill(packed, at(from), 0.0f);
+  if (from < to) {
+    const float* x =
+        input.x + plane * input.plane_stride + static_cast<size_t>(from - begin) * call.shape.in_w;
+    PackInputRows(d, block, call.shape, x, static_cast<size_t>(to - from), at(from));
   }
+  std::fill(at(to), at(stop), 0.0f);
 }
 
 // Input planes [begin, end), one stripe of rows; the planes are all packed before the first is
@@ -185,9 +169,85 @@ void ComputeBlock(D d, const DepthwiseCall& call, const DepthwiseLayout& layout,
   }
 }
 
+#if ESPALIER_DEPTHWISE_DIRECT
+inline bool IsDirect(const DepthwiseShape& s) {
+  if (s.kernel_h != s.kernel_w || (s.kernel_h != 3 && s.kernel_h != 5)) return false;
+  if (s.stride_h != s.stride_w || s.stride_h > 2 || s.dilation_h != 1 || s.dilation_w != 1) {
+    return false;
+  }
+  const size_t right_end = size_t{s.out_w - 1} * s.stride_w + s.kernel_w;
+  return s.pad_left <= kDirectMaxPad && right_end <= size_t{s.pad_left} + s.in_w + kDirectMaxPad &&
+         s.in_w < (1u << 30);
+}
+
+template <int kSize, int kStride, class D>
+void ComputeDirect(D d, const DepthwiseCall& call) {
+  const DepthwiseShape& shape = call.shape;
+  const DepthwiseOutput& output = call.output;
+  const DepthwiseFinish finish = MakeFinish(output.activation);
+  const size_t rows = call.range.row_end - call.range.row_begin;
+  DirectPlane plane;
+  plane.rows_begin = static_cast<ptrdiff_t>(call.input.row_begin);
+  plane.rows_end =
+      std::min<ptrdiff_t>(plane.rows_begin + static_cast<ptrdiff_t>(call.input.rows), shape.in_h);
+  plane.first_row = static_cast<ptrdiff_t>(call.range.row_begin * kStride) -
+                    static_cast<ptrdiff_t>(shape.pad_top);
+  plane.pad_left = shape.pad_left;
+  plane.in_w = static_cast<ptrdiff_t>(shape.in_w);
+  plane.width = std::min<size_t>(shape.out_w, kDirectColumns);
+  plane.out.rows = rows;
+  plane.out.out_w = shape.out_w;
+  const float* first_x =
+      call.input.x + call.range.channel_begin / shape.multiplier * call.input.plane_stride;
+  const float* last_x =
+      call.input.x + (call.range.channel_end - 1) / shape.multiplier * call.input.plane_stride;
+  const size_t input_floats = call.input.rows * shape.in_w;
+  plane.readable_end = last_x + input_floats;
+  HWY_ALIGN float first_masks[kMaskFloats];
+  HWY_ALIGN float last_masks[kMaskFloats];
+  plane.first_masks = first_masks;
+  plane.last_masks = last_masks;
+  const auto fill_masks = [&] {
+    const size_t width = std::max(plane.width, hn::Lanes(d));
+    const auto first = static_cast<ptrdiff_t>(plane.col_begin * kStride) - plane.pad_left;
+    const auto last = first + static_cast<ptrdiff_t>((width - hn::Lanes(d)) * kStride);
+    FillMasks<kSize, kStride>(d, first, plane.in_w, first_masks);
+    FillMasks<kSize, kStride>(d, last, plane.in_w, last_masks);
+  };
+  fill_masks();
+  for (size_t c = call.range.channel_begin; c < call.range.channel_end; ++c) {
+    plane.x = call.input.x + c / shape.multiplier * call.input.plane_stride;
+    const bool inner = plane.x - kDirectSlack >= first_x &&
+                       plane.x + input_floats + kDirectSlack <= plane.readable_end;
+    plane.readable_begin = inner ? nullptr : first_x;
+    plane.out.weights = call.weights.weights + c * kSize * kSize;
+    plane.out.bias = call.weights.bias == nullptr ? 0.0f : call.weights.bias[c];
+    plane.out.y = output.y + c * output.plane_stride;
+    plane.out.y_end = plane.out.y + rows * shape.out_w;
+    if (output.residual != nullptr) {
+      plane.out.residual = output.residual + c * output.residual_plane_stride;
+    }
+    for (size_t begin = 0; begin < shape.out_w; begin += plane.width) {
+      plane.col_begin = std::min(begin, shape.out_w - plane.width);
+      if (plane.width < shape.out_w) fill_masks();
+      DirectTiles<kSize, kStride>(d, plane, finish);
+    }
+    ActivateRows(d, output.activation, plane.out.y, rows, shape.out_w, shape.out_w);
+  }
+}
+#endif
+
 template <class D>
 void ComputeAll(D d, const DepthwiseCall& call) {
   const DepthwiseShape& shape = call.shape;
+#if ESPALIER_DEPTHWISE_DIRECT
+  if (IsDirect(shape)) {
+    if (shape.kernel_h == 3 && shape.stride_h == 1) return ComputeDirect<3, 1>(d, call);
+    if (shape.kernel_h == 3) return ComputeDirect<3, 2>(d, call);
+    if (shape.stride_h == 1) return ComputeDirect<5, 1>(d, call);
+    return ComputeDirect<5, 2>(d, call);
+  }
+#endif
   const size_t rows = call.range.row_end - call.range.row_begin;
   const DepthwiseLayout layout = MakeDepthwiseLayout(shape, rows, hn::Lanes(d));
   if (layout.width == 0) {

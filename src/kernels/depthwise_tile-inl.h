@@ -29,7 +29,7 @@ struct DepthwiseFinish {
   float beta = 0;
 };
 
-// One plane's stripe: what TilePlane and GenericPlane compute.
+// One plane's stripe: what GenericPlane computes.
 struct DepthwiseStripe {
   const float* packed = nullptr;  // row of the first kernel row of the first output row
   const float* weights = nullptr;
@@ -55,115 +55,39 @@ HWY_INLINE V ClampVector(D, V low, V high, V x) {
 // Rows are stored in order, so a vector wider than the row may run into the next ones, which are
 // written after it; only where the call's own rows end, it must stop.
 template <class D>
-HWY_INLINE void FinishVector(D d, const DepthwiseFinish& finish, const DepthwiseStripe& stripe,
-                             size_t at, size_t width, hn::Vec<D> sum) {
+HWY_INLINE void StoreOutput(D d, const DepthwiseStripe& stripe, size_t at, size_t width,
+                            hn::Vec<D> v) {
   const size_t lanes = hn::Lanes(d);
-  if (stripe.residual != nullptr) {
-    const float* residual = stripe.residual + at;
-    sum = hn::Add(sum, width < lanes ? LoadFirst(d, residual, width) : hn::LoadU(d, residual));
-  }
-  if (finish.hard_swish) {
-    const auto gate = hn::MulAdd(hn::Set(d, finish.alpha), sum, hn::Set(d, finish.beta));
-    sum = hn::Mul(sum, ClampVector(d, hn::Zero(d), hn::Set(d, 1.0f), gate));
-  } else {
-    sum = ClampVector(d, hn::Set(d, finish.low), hn::Set(d, finish.high), sum);
-  }
   float* y = stripe.y + at;
   if (HWY_LIKELY(y + lanes <= stripe.y_end)) {
-    hn::StoreU(sum, d, y);
+    hn::StoreU(v, d, y);
   } else {
-    StoreFirst(sum, d, y, std::min(width, lanes));
+    StoreFirst(v, d, y, std::min(width, lanes));
   }
 }
 
-#if !HWY_HAVE_SCALABLE  // vectors of no fixed size make no arrays
-
-// Adds input row kInput of a tile, as one kernel column sees it, to the outputs that read it.
-template <int kSize, int kStride, int kInput, size_t... kRow, class V>
-HWY_INLINE void AddInputRow(const V* w, V input, V* sums, std::index_sequence<kRow...>) {
-  const auto add = [&](auto row) HWY_ATTR {
-    constexpr int kTap = kInput - static_cast<int>(row()) * kStride;
-    if constexpr (kTap >= 0 && kTap < kSize) {
-      sums[row()] = hn::MulAdd(w[kTap], input, sums[row()]);
-    }
-  };
-  (add(std::integral_constant<size_t, kRow>()), ...);
+template <class D>
+HWY_INLINE hn::Vec<D> AddResidual(D d, const DepthwiseStripe& stripe, size_t at, size_t width,
+                                  hn::Vec<D> sum) {
+  const float* residual = stripe.residual + at;
+  if (width < hn::Lanes(d)) return hn::Add(sum, LoadFirst(d, residual, width));
+  return hn::Add(sum, hn::LoadU(d, residual));
 }
 
-template <int kSize, int kStride, int kRows, size_t... kInput, class D, class V>
-HWY_INLINE void AddKernelColumn(D d, const float* HWY_RESTRICT in, size_t row_stride, const V* w,
-                                V* sums, std::index_sequence<kInput...>) {
-  (AddInputRow<kSize, kStride, kInput>(w, hn::LoadU(d, in + kInput * row_stride), sums,
-                                       std::make_index_sequence<kRows>()),
-   ...);
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V HardSwish(D d, const DepthwiseFinish& finish, V x) {
+  const auto gate = hn::MulAdd(hn::Set(d, finish.alpha), x, hn::Set(d, finish.beta));
+  return hn::Mul(x, ClampVector(d, hn::Zero(d), hn::Set(d, 1.0f), gate));
 }
 
-// kRows output rows, `row` being the first: each input vector is loaded once for each kernel
-// column and serves up to kSize rows.
-template <int kSize, int kStride, int kRows, class D>
-void TileRows(D d, const DepthwiseBlock& block, const DepthwiseFinish& finish,
-              const DepthwiseStripe& stripe, size_t row) {
-  using V = hn::Vec<D>;
-  constexpr size_t kInputs = (kRows - 1) * kStride + kSize;
-  const float* HWY_RESTRICT packed = stripe.packed + row * kStride * block.row_stride;
-  const size_t lanes = hn::Lanes(d);
-  const size_t last = block.width > lanes ? block.width - lanes : 0;
-  for (size_t col = 0;; col = std::min(col + lanes, last)) {
-    V sums[kRows];
-    for (V& sum : sums) sum = hn::Set(d, stripe.bias);
-    for (int kx = 0; kx < kSize; ++kx) {
-      V w[kSize];
-      for (int ky = 0; ky < kSize; ++ky) w[ky] = hn::Set(d, stripe.weights[ky * kSize + kx]);
-      AddKernelColumn<kSize, kStride, kRows>(d, packed + block.offset[kx] + col, block.row_stride,
-                                             w, sums, std::make_index_sequence<kInputs>());
-    }
-    for (size_t i = 0; i < kRows; ++i) {
-      FinishVector(d, finish, stripe, (row + i) * stripe.out_w + col, block.width, sums[i]);
-    }
-    if (col == last) break;
-  }
+template <class D>
+HWY_INLINE void FinishVector(D d, const DepthwiseFinish& finish, const DepthwiseStripe& stripe,
+                             size_t at, size_t width, hn::Vec<D> sum) {
+  if (stripe.residual != nullptr) sum = AddResidual(d, stripe, at, width, sum);
+  sum = finish.hard_swish ? HardSwish(d, finish, sum)
+                          : ClampVector(d, hn::Set(d, finish.low), hn::Set(d, finish.high), sum);
+  StoreOutput(d, stripe, at, width, sum);
 }
-
-// The stripe in tiles of at most 8 rows, all about as high.
-template <int kSize, int kStride, class D>
-void TilePlane(D d, const DepthwiseBlock& block, const DepthwiseFinish& finish,
-               const DepthwiseStripe& stripe) {
-  for (size_t row = 0, tiles = (stripe.rows + 7) / 8; tiles > 0; --tiles) {
-    const size_t rows = (stripe.rows - row + tiles - 1) / tiles;
-    const auto tile = [&](auto height) HWY_ATTR {
-      TileRows<kSize, kStride, height()>(d, block, finish, stripe, row);
-    };
-    switch (rows) {
-      case 1:
-        tile(std::integral_constant<int, 1>());
-        break;
-      case 2:
-        tile(std::integral_constant<int, 2>());
-        break;
-      case 3:
-        tile(std::integral_constant<int, 3>());
-        break;
-      case 4:
-        tile(std::integral_constant<int, 4>());
-        break;
-      case 5:
-        tile(std::integral_constant<int, 5>());
-        break;
-      case 6:
-        tile(std::integral_constant<int, 6>());
-        break;
-      case 7:
-        tile(std::integral_constant<int, 7>());
-        break;
-      default:
-        tile(std::integral_constant<int, 8>());
-        break;
-    }
-    row += rows;
-  }
-}
-
-#endif  // !HWY_HAVE_SCALABLE
 
 // Any kernel: four vectors of outputs at once, which may lie in different rows. The last step may
 // compute the last vector more than once.

@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Times our depthwise convolution beside ONNX Runtime's, layer by layer, one thread.
+
+    depthwise_onnxruntime.py DEPTHWISE_BENCH [ROUNDS]      (needs numpy, onnx and onnxruntime)
+
+ONNX Runtime's time of a layer comes from its own profile of models of 8 Conv + ReLU with weights of
+their own (stride 1: one after the other; stride 2: all on one input), so that the reorders to its
+blocked layout and what a run costs beside its nodes do not count. Ours comes from depthwise_bench,
+which runs 8 layers in the same order. Both are pinned to one CPU and take turns; printed are the
+medians over the rounds of the median and of the 10th percentile, and the ratio of both.
+"""
+import collections
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+LAYERS = [  # channels, size, kernel, stride; each once, in the order of depthwise_bench.cc
+    (32, 112, 3, 1), (64, 112, 3, 2), (128, 56, 3, 1), (128, 56, 3, 2), (256, 28, 3, 1),
+    (256, 28, 3, 2), (512, 14, 3, 1), (512, 14, 3, 2), (1024, 7, 3, 1), (96, 112, 3, 2),
+    (144, 56, 3, 1), (144, 56, 3, 2), (192, 28, 3, 1), (192, 28, 3, 2), (384, 14, 3, 1),
+    (576, 14, 3, 1), (576, 14, 3, 2), (960, 7, 3, 1), (24, 160, 3, 1), (48, 160, 3, 2),
+    (96, 80, 3, 1), (96, 80, 3, 2), (192, 40, 3, 1), (192, 40, 3, 2), (384, 20, 5, 1),
+    (384, 20, 5, 2), (768, 10, 5, 1), (64, 40, 5, 1), (64, 20, 5, 1), (64, 10, 5, 1),
+    (128, 40, 5, 1), (128, 40, 5, 2), (128, 20, 5, 1), (128, 20, 5, 2), (128, 10, 5, 1),
+    (128, 10, 5, 2), (128, 5, 5, 1),
+]
+CHAIN = 8
+RUNS = 60
+
+
+def make_model(channels, size, kernel, stride):
+    random = np.random.default_rng(1)
+    nodes, initializers, outputs, source = [], [], [], "x"
+    for i in range(CHAIN):
+        weights = 0.02 * random.standard_normal((channels, 1, kernel, kernel))
+        bias = 0.02 * random.standard_normal(channels)
+        initializers += [numpy_helper.from_array(weights.astype(np.float32), f"w{i}"),
+                         numpy_helper.from_array(bias.astype(np.float32), f"b{i}")]
+        nodes += [helper.make_node("Conv", [source, f"w{i}", f"b{i}"], [f"c{i}"],
+                                   kernel_shape=[kernel] * 2, strides=[stride] * 2,
+                                   pads=[kernel // 2] * 4, group=channels),
+                  helper.make_node("Relu", [f"c{i}"], [f"y{i}"])]
+        if stride == 1:
+            source = f"y{i}"
+        else:
+            outputs.append(f"y{i}")
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes, "chain", [value("x", TensorProto.FLOAT, [1, channels, size, size])],
+        [value(name, TensorProto.FLOAT, None) for name in outputs or [source]], initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)])
+    model.ir_version = 8
+    return model.SerializeToString()
+
+
+def time_onnxruntime(layer, folder):
+    """Seconds a layer: median and 10th percentile of RUNS runs."""
+    channels, size, _, _ = layer
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_profiling = True
+    options.profile_file_prefix = os.path.join(folder, "profile")
+    session = ort.InferenceSession(make_model(*layer), options, providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(2).standard_normal((1, channels, size, size)).astype(np.float32)
+    for _ in range(RUNS + 5):
+        session.run(None, {"x": x})
+    path = session.end_profiling()
+    with open(path, encoding="utf-8") as file:
+        events = json.load(file)
+    os.remove(path)
+    by_node = collections.defaultdict(list)
+    for event in events:
+        if event.get("cat") == "Node" and event["args"].get("op_name") == "Conv":
+            by_node[event["name"]].append(event["dur"])
+    assert len(by_node) == CHAIN, sorted(by_node)
+    # Whole microseconds, cut off: half of one is what is missing on average.
+    runs = sorted(sum(durations) / CHAIN + 0.5 for durations in list(zip(*by_node.values()))[5:])
+    return 1e-6 * runs[len(runs) // 2], 1e-6 * runs[len(runs) // 10]
+
+
+def main():
+    bench = sys.argv[1]
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # depthwise_bench inherits it
+    print(f"onnxruntime {ort.__version__}, one thread, microseconds a layer")
+    print(f"{'layer':<20}{'ours':>8}{'p10':>8}{'ort':>8}{'p10':>8}  ratio   p10")
+    ratios = []
+    with tempfile.TemporaryDirectory() as folder:
+        for layer in LAYERS:
+            times = []
+            for _ in range(rounds):
+                line = subprocess.run([bench, *map(str, layer)], check=True, capture_output=True)
+                times.append((*map(float, line.stdout.split()), *time_onnxruntime(layer, folder)))
+            own, own_p10, other, other_p10 = (1e6 * statistics.median(t) for t in zip(*times))
+            ratios.append(other_p10 / own_p10)
+            channels, size, kernel, stride = layer
+            print(f"{channels:>5}{size:>5}  {kernel}x{kernel} /{stride} {own:>9.1f}{own_p10:>8.1f}"
+                  f"{other:>8.1f}{other_p10:>8.1f}  {other / own:>5.2f} {other_p10 / own_p10:>5.2f}",
+                  flush=True)
+    print(f"ratio of p10: least {min(ratios):.2f}, geometric mean "
+          f"{statistics.geometric_mean(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()
