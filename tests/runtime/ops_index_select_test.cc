@@ -303,6 +303,11 @@ TEST(NonMaxSuppression, DefaultsAndErrors) {
   EXPECT_EQ(
       ElementsOf<std::int64_t>(OpRunner("NonMaxSuppression").Run1({boxes, scores, MakeInts({5})})),
       (Ints{0, 0, 0}));
+  const Tensor apart = MakeTensor<float>({1, 3, 4}, {0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5});
+  const Tensor rising = MakeTensor<float>({1, 1, 3}, {0.1f, 0.2f, 0.3f});
+  EXPECT_EQ(
+      ElementsOf<std::int64_t>(OpRunner("NonMaxSuppression").Run1({apart, rising, MakeInts({2})})),
+      (Ints{0, 0, 2, 0, 0, 1}));
   EXPECT_TRUE(OpRunner("NonMaxSuppression").Fails({boxes, RandomTensor({1, 1, 3}, 1)}));
   EXPECT_TRUE(OpRunner("NonMaxSuppression").Fails({scores, scores}));
   EXPECT_TRUE(OpRunner("NonMaxSuppression").Fails({boxes, boxes}));

@@ -229,6 +229,47 @@ TEST(Reduce, OverNothing) {
   EXPECT_EQ(Reduced("ReduceSum", 18, x, {0}).dims(), (Dims{1, 0}));
 }
 
+TEST(Reduce, OverNothingInEveryOrder) {
+  // Each axis of 0 elements, reduced alone and with others.
+  for (const Dims& dims : {Dims{0, 3, 2}, Dims{3, 0, 2}, Dims{3, 2, 0}}) {
+    for (const std::vector<std::int64_t>& axes :
+         {std::vector<std::int64_t>{0}, {1}, {2}, {0, 1}, {0, 2}, {1, 2}, {0, 1, 2}}) {
+      for (const auto& [op, of] : kReferences) {
+        const Tensor x = MakeTensor<float>(dims, {});
+        const auto out = ElementsOf<float>(Reduced(op, 18, x, axes));
+        const double want = of({});
+        for (const float y : out) {
+          ASSERT_TRUE(y == want || (std::isnan(y) && std::isnan(want))) << op << DimsText(dims);
+        }
+      }
+    }
+  }
+}
+
+TEST(Reduce, NanDecidesMaxAndMin) {
+  for (const std::size_t count : {3, 40, 600, 1200}) {  // the tail, lanes, and folded rows
+    for (const std::size_t at : {std::size_t{0}, count / 2, count - 1}) {
+      std::vector<float> elements(count, 1.0f);
+      elements[at] = std::nanf("");
+      const auto size = static_cast<std::int64_t>(count);
+      for (const char* op : {"ReduceMax", "ReduceMin"}) {
+        for (const Dims& dims : {Dims{size, 1}, Dims{1, size}}) {
+          const auto out = ElementsOf<float>(Reduced(op, 13, MakeTensor(dims, elements), {0, 1}));
+          EXPECT_TRUE(std::isnan(out.at(0))) << op << " of " << count << " at " << at;
+        }
+        const Tensor columns = MakeTensor(Dims{size, 2}, [&] {
+          std::vector<float> both;
+          for (const float x : elements) both.insert(both.end(), {2.0f, x});
+          return both;
+        }());
+        const auto out = ElementsOf<float>(Reduced(op, 13, columns, {0}));
+        EXPECT_EQ(out.at(0), 2);
+        EXPECT_TRUE(std::isnan(out.at(1))) << op << " of columns " << count << " at " << at;
+      }
+    }
+  }
+}
+
 TEST(Reduce, LogSumExpOfLargeNumbers) {
   const Tensor x = MakeTensor<float>({2, 2}, {1000, 1000, -1000, -HUGE_VALF});
   const auto out = ElementsOf<float>(Reduced("ReduceLogSumExp", 18, x, {1}));
