@@ -37,6 +37,7 @@ class PackedLinear final : public Op {
         layer_(LayerName(build.node())),
         activation_(FusedActivation(build.node())),
         sparsity_(SparsityOf(weight_.values())) {
+    if (const OpEntry* entry = FindOp(build.node())) general_ = entry->make(build);
     outputs_ = static_cast<std::size_t>(weight.dims()[by_output ? 0 : 1]);
     inputs_ = static_cast<std::size_t>(weight.dims()[by_output ? 1 : 0]);
   }
@@ -44,16 +45,18 @@ class PackedLinear final : public Op {
   void Run(OpContext& context) override {
     const Value& x = context.Input(0);
     if (x.dims != input_dims_) Prepare(x);
+    if (use_general_) return general_->Run(context);
     Value& y = context.Output(0, DType::kFloat32, output_dims_);
     if (y.Elements() == 0) return;
     const Value* broadcast = nullptr;
     const ProductCall call = CallOf(context, x, y, broadcast);
     if (!product_) Choose(call, context);
+    if (use_general_) return general_->Run(context);
     product_->Run(call, context);
     if (broadcast != nullptr) AddBroadcast(activation_, *broadcast, y);
   }
 
-  std::string Kernel() const override { return choice_.text; }
+  std::string Kernel() const override { return use_general_ ? "onednn" : choice_.text; }
   std::string Reason() const override { return choice_.reason; }
   std::string Choice() const override { return choice_.text; }
   double Sparsity() const override { return sparsity_; }
@@ -76,6 +79,7 @@ class PackedLinear final : public Op {
       tokens_ *= static_cast<std::size_t>(x.dims[i]);
     }
     product_.reset();
+    use_general_ = false;
   }
 
   ProductCall CallOf(OpContext& context, const Value& x, Value& y, const Value*& broadcast) const {
@@ -116,8 +120,13 @@ class PackedLinear final : public Op {
     if (!by_output_) weights = transposed = RowsByOutput(weight_, inputs_, outputs_);
     const LayerProblem problem{layer_, weights, outputs_, inputs_, tokens_, SpmmInputKind::kTokens,
                                ""};
-    choice_ = ChooseKernel(problem, environment_,
-                           [&](const PackedProduct& packed) { packed.Run(call, context); }, {});
+    std::function<void()> general;
+    if (general_) general = [&] { general_->Run(context); };
+    choice_ = ChooseKernel(
+        problem, environment_, [&](const PackedProduct& packed) { packed.Run(call, context); },
+        general);
+    use_general_ = choice_.general;
+    if (use_general_) return;
     product_ = std::make_unique<PackedProduct>(weights, outputs_, inputs_, choice_.options, tokens_,
                                                environment_.options.threads);
   }
@@ -134,6 +143,8 @@ class PackedLinear final : public Op {
   std::size_t tokens_ = 0;
   Dims input_dims_;
   Dims output_dims_;
+  std::unique_ptr<Op> general_;
+  bool use_general_ = false;
   std::unique_ptr<PackedProduct> product_;
   LayerChoice choice_;
 };
