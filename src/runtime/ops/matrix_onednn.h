@@ -4,9 +4,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
-
-#include "espalier/base/error.h"
 
 namespace espalier::runtime {
 
@@ -25,18 +22,6 @@ class OneOpenMpThread {
 };
 
 const dnnl::engine& CpuEngine();
-
-/// Calls `body`, turning oneDNN's exceptions into ours.
-/// @throws Error  kInternal with oneDNN's text.
-template <typename Body>
-void WithOneDnn(const char* what, const Body& body) {
-  const OneOpenMpThread one_thread;
-  try {
-    body();
-  } catch (const dnnl::error& error) {
-    throw Error(ErrorCode::kInternal, std::string("oneDNN ") + what + ": " + error.what());
-  }
-}
 
 /// Runs a primitive on the calling thread with memory of its own for each argument.
 /// @return  Whether it worked.

@@ -138,10 +138,10 @@ class MeanVarianceNormalizationOp final : public FloatOp {
   void RunFloat(OpContext& context) override {
     const Value& x = context.Input(0);
     CheckFloat(x, "the input of MeanVarianceNormalization");
-    std::vector<bool> reduced(x.rank(), false);
-    for (const std::int64_t axis : axes_) reduced[CheckedAxis(axis, x.rank())] = true;
-    Offsets(x.dims, reduced, true, &inside_);
-    Offsets(x.dims, reduced, false, &outside_);
+    reduced_.assign(x.rank(), false);
+    for (const std::int64_t axis : axes_) reduced_[CheckedAxis(axis, x.rank())] = true;
+    Offsets(x.dims, reduced_, true, &inside_);
+    Offsets(x.dims, reduced_, false, &outside_);
     Value& y = context.Output(0, x.dtype, x.dims);
     if (x.dtype == DType::kFloat64) {
       Normalize(x.As<double>(), y.As<double>());
@@ -185,6 +185,7 @@ class MeanVarianceNormalizationOp final : public FloatOp {
   }
 
   const std::vector<std::int64_t> axes_;
+  std::vector<bool> reduced_;
   std::vector<std::int64_t> inside_, outside_;
 };
 

@@ -80,9 +80,10 @@ class RecurrentOp final : public FloatOp {
     AlignedBuffer inputs, gates, state, bias;
   };
 
-  static void CheckDims(const OpContext& context, std::size_t i, const Dims& want) {
+  static void CheckDims(const OpContext& context, std::size_t i,
+                        std::initializer_list<std::int64_t> want) {
     const Value& value = InputOf(context, i, DType::kFloat32);
-    if (value.dims == want) return;
+    if (std::equal(value.dims.begin(), value.dims.end(), want.begin(), want.end())) return;
     throw Error(ErrorCode::kBadFile, fmt::format("input {} of a recurrent layer is {}, expected {}",
                                                  i, DimsText(value.dims), DimsText(want)));
   }
@@ -108,19 +109,18 @@ class RecurrentOp final : public FloatOp {
     CheckDims(context, kW, {sizes.directions, rows, sizes.input});
     CheckDims(context, kR, {sizes.directions, rows, sizes.hidden});
     if (context.HasInput(kB)) CheckDims(context, kB, {sizes.directions, 2 * rows});
-    const Dims state = StateDims(sizes);
-    if (context.HasInput(kInitialH)) CheckDims(context, kInitialH, state);
+    if (context.HasInput(kInitialH)) CheckState(context, kInitialH, sizes);
     if (kind_.gates != kLstm.gates) return sizes;
-    if (context.HasInput(kInitialC)) CheckDims(context, kInitialC, state);
+    if (context.HasInput(kInitialC)) CheckState(context, kInitialC, sizes);
     if (context.HasInput(kPeepholes)) {
       CheckDims(context, kPeepholes, {sizes.directions, 3 * sizes.hidden});
     }
     return sizes;
   }
 
-  Dims StateDims(const Sizes& sizes) const {
-    if (batch_first_) return {sizes.batch, sizes.directions, sizes.hidden};
-    return {sizes.directions, sizes.batch, sizes.hidden};
+  void CheckState(const OpContext& context, std::size_t i, const Sizes& sizes) const {
+    if (batch_first_) return CheckDims(context, i, {sizes.batch, sizes.directions, sizes.hidden});
+    CheckDims(context, i, {sizes.directions, sizes.batch, sizes.hidden});
   }
 
   void PlaceLengths(const OpContext& context, const Sizes& sizes) {
@@ -146,10 +146,14 @@ class RecurrentOp final : public FloatOp {
     } else {
       y_dims_.assign({sizes.steps, sizes.directions, sizes.batch, sizes.hidden});
     }
-    const Dims state = StateDims(sizes);
+    if (batch_first_) {
+      state_dims_.assign({sizes.batch, sizes.directions, sizes.hidden});
+    } else {
+      state_dims_.assign({sizes.directions, sizes.batch, sizes.hidden});
+    }
     for (std::size_t i = 0; i < std::min<std::size_t>(3, context.OutputCount()); ++i) {
       if (!context.HasOutput(i)) continue;
-      (*outputs)[i] = context.Out<float>(i, DType::kFloat32, i == 0 ? y_dims_ : state);
+      (*outputs)[i] = context.Out<float>(i, DType::kFloat32, i == 0 ? y_dims_ : state_dims_);
     }
     // Steps behind the end of a shorter sequence stay zero.
     if ((*outputs)[0] != nullptr) {
@@ -159,8 +163,9 @@ class RecurrentOp final : public FloatOp {
 
   void ReserveBuffers(const Sizes& sizes, std::size_t d) {
     const std::int64_t rows = kind_.gates * sizes.hidden;
-    const auto bytes = [](const Dims& dims) {
-      return static_cast<std::size_t>(TensorByteCount(DType::kFloat32, dims));
+    const auto bytes = [&](std::initializer_list<std::int64_t> dims) {
+      buffer_dims_ = dims;
+      return static_cast<std::size_t>(TensorByteCount(DType::kFloat32, buffer_dims_));
     };
     buffers_[d].inputs.Reserve(bytes({sizes.steps, sizes.batch, rows}));
     buffers_[d].gates.Reserve(bytes({sizes.batch, rows}));
@@ -291,7 +296,7 @@ class RecurrentOp final : public FloatOp {
   std::size_t activation_count_ = 0;
   std::vector<CellActivation> activations_;
   std::vector<std::int64_t> lengths_;
-  Dims y_dims_;
+  Dims y_dims_, state_dims_, buffer_dims_;
   std::vector<Buffers> buffers_;
 };
 

@@ -168,7 +168,12 @@ void PlaceTaps(const ResizeAttributes& attributes, ResizeAxis* axis) {
   const float widest = static_cast<float>(axis->in) + 2;
   const auto first = static_cast<std::int64_t>(std::floor(-std::min(reach / shrink, widest))) + 1;
   axis->taps = 2 - 2 * first;
-  const auto count = static_cast<std::size_t>(ElementCount({axis->out, axis->taps}));
+  // Both are sizes of axes: below 2^33.
+  if (axis->out > (std::int64_t{1} << 40) / axis->taps) {
+    throw Error(ErrorCode::kUnsupported,
+                fmt::format("a resize from {} to {} elements", axis->in, axis->out));
+  }
+  const auto count = static_cast<std::size_t>(axis->out * axis->taps);
   axis->index.resize(count);
   axis->weight.resize(count);
   for (std::int64_t i = 0; i < axis->out; ++i) PlaceWeights(attributes, axis, shrink, first, i);
