@@ -5,6 +5,7 @@
 #include "runtime/fused.h"
 #include "runtime/ops/conv_onednn.h"
 #include "runtime/ops/conv_shape.h"
+#include "runtime/ops/conv_transpose.h"
 #include "runtime/ops/float_op.h"
 
 namespace espalier::runtime {
@@ -51,6 +52,8 @@ class ConvOp final : public FloatOp {
     if (y.Elements() == 0) return;
     if (x.dtype == DType::kFloat64) {
       RunPlain<double>(context, y.As<double>());
+    } else if (SuitsScatter(shape_)) {
+      RunScatter(context, y.As<float>());
     } else if (dense_.Prepare(shape_, context.HasInput(2), context.threads())) {
       RunDense(context, y.As<float>());
     } else {
@@ -78,6 +81,16 @@ class ConvOp final : public FloatOp {
     }
   }
 
+  // What is done to each part of y when its sums are complete.
+  auto Finish(const OpContext& context, float* y) const {
+    const float* residual =
+        context.HasInput(kResidualInput) ? context.In<float>(kResidualInput) : nullptr;
+    return [this, residual, y](std::int64_t begin, std::int64_t count) {
+      ActivateRow(activation_, residual == nullptr ? nullptr : residual + begin, y + begin,
+                  static_cast<std::size_t>(count));
+    };
+  }
+
   void RunDense(OpContext& context, float* y) {
     DenseConv::Arguments arguments;
     arguments.x = context.In<float>(0);
@@ -85,12 +98,16 @@ class ConvOp final : public FloatOp {
     arguments.bias = context.HasInput(2) ? context.In<float>(2) : nullptr;
     arguments.y = y;
     arguments.constant_weight = context.IsConstant(1);
-    const float* residual =
-        context.HasInput(kResidualInput) ? context.In<float>(kResidualInput) : nullptr;
-    dense_.Run(arguments, context, [&](std::int64_t begin, std::int64_t count) {
-      ActivateRow(activation_, residual == nullptr ? nullptr : residual + begin, y + begin,
-                  static_cast<std::size_t>(count));
-    });
+    dense_.Run(arguments, context, Finish(context, y));
+  }
+
+  void RunScatter(OpContext& context, float* y) {
+    ScatterConvTranspose::Arguments arguments;
+    arguments.x = context.In<float>(0);
+    arguments.w = context.In<float>(1);
+    arguments.bias = context.HasInput(2) ? context.In<float>(2) : nullptr;
+    arguments.y = y;
+    ScatterConvTranspose::Run(shape_, arguments, context, Finish(context, y));
   }
 
   template <typename T>

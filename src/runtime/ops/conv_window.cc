@@ -122,6 +122,10 @@ Window3d AsWindow3d(std::span<const WindowAxis> axes) {
 
 KernelRange InsideRange(const WindowAxis& axis, std::int64_t out) {
   const std::int64_t start = out * axis.stride - axis.pad_begin;  // of kernel position 0
+  if (axis.dilation == 1) {  // poolings ask for each row, and divisions are slow
+    const std::int64_t end = std::clamp<std::int64_t>(axis.in - start, 0, axis.kernel);
+    return {std::clamp<std::int64_t>(-start, 0, end), end};
+  }
   KernelRange range;
   if (start < 0) range.begin = (-start + axis.dilation - 1) / axis.dilation;
   const std::int64_t left = axis.in - start;  // positions with k * dilation < left are inside

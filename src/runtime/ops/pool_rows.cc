@@ -53,6 +53,7 @@ std::int64_t CountedPositions(const WindowAxis& axis, std::int64_t out, bool cou
   }
   // Of the padded input, which a window of ceil_mode may leave at the end.
   const std::int64_t left = axis.in + axis.pad_begin + axis.pad_end - out * axis.stride;
+  if (axis.dilation == 1) return std::min(axis.kernel, left);
   return std::min(axis.kernel, (left + axis.dilation - 1) / axis.dilation);
 }
 
@@ -67,10 +68,10 @@ void PoolRows(OpContext& context, const PoolPlan& plan, bool max, bool count_pad
   const std::size_t scratch_row = PoolRowScratch(shape) + shape.out;
   auto* scratch = reinterpret_cast<float*>(
       context.Scratch((scratch_row * size(threads) + shape.out) * sizeof(float)));
-  float* counts = scratch + scratch_row * size(threads);
+  float* shares = scratch + scratch_row * size(threads);
   for (std::size_t i = 0; i < shape.out; ++i) {
-    counts[i] =
-        static_cast<float>(CountedPositions(window.w, static_cast<std::int64_t>(i), count_padding));
+    const auto at = static_cast<std::int64_t>(i);
+    shares[i] = 1 / static_cast<float>(CountedPositions(window.w, at, count_padding));
   }
   const std::int64_t work = plan.planes * window.Out() * window.Kernel();
   const std::int64_t parts = std::min<std::int64_t>(threads, plan.planes);
@@ -85,9 +86,9 @@ void PoolRows(OpContext& context, const PoolPlan& plan, bool max, bool count_pad
           for (std::int64_t h = 0; h < window.h.out; ++h, out += window.w.out) {
             PoolOneRow(kind, window, shape, d, h, x + p * window.In(), workspace, out);
             if (max) continue;
-            const auto count =
-                static_cast<float>(count_d * CountedPositions(window.h, h, count_padding));
-            for (std::size_t i = 0; i < shape.out; ++i) out[i] /= count * counts[i];
+            const float factor =
+                1 / static_cast<float>(count_d * CountedPositions(window.h, h, count_padding));
+            for (std::size_t i = 0; i < shape.out; ++i) out[i] *= factor * shares[i];
           }
         }
       }
