@@ -7,12 +7,13 @@
 namespace espalier {
 namespace {
 
-constexpr std::size_t kTileBytes[] = {16 << 10, 22 << 10, 28 << 10};  // X tile; L1 has 32 KiB
+// The X tile; L1 has 32 KiB.
+constexpr std::size_t kTileBytes[] = {16 << 10, 20 << 10, 24 << 10, 28 << 10, 32 << 10};
 constexpr std::size_t kMostVectors = 20;
 constexpr std::size_t kL2Bytes = 384 << 10;  // of 512 KiB: weights and partial sums pass through
 
-// Cycles, Zen 3, AVX2. Two multiply-adds and two loads a cycle; the loads of weights and offsets
-// and the permutation of the weights take 0.4 an entry.
+// Cycles of blocks and dense strips on Zen 3 with AVX2: two multiply-adds and two loads a cycle;
+// the lines' are set by hand, from single runs of a few layers.
 constexpr double kPerMultiplyAdd = 0.5;
 constexpr double kPerEntry = 0.4;
 constexpr double kPerVisit = 5.0;
@@ -29,7 +30,31 @@ double PerLine(std::size_t planes, std::size_t pixels) {
   return planes * pixels * sizeof(float) > kL2Bytes ? kPerFarLine : kPerNearLine;
 }
 
+bool IsSingle(PackedKind kind) {
+  return kind == PackedKind::kUnstructured || kind == PackedKind::kNm;
+}
+
+// Of single weights. Least squares over the relative times of 96 products (32 of the layers of
+// bench/layer_shapes.h at 50, 75 and 90 % zeros) with up to 30 tiles each, one Zen 3 core: the
+// first choice costs 3 % more than the best tile on average, the best of four 1 %.
+double SingleCycles(const SpmmShape& shape, const SpmmCandidate& candidate) {
+  const auto entries = static_cast<double>(shape.entries);
+  const auto rows = static_cast<double>(shape.rows);
+  const auto cols = static_cast<double>(shape.cols);
+  const double vectors = CeilDiv(shape.pixels, shape.lanes);
+  const double tiles = CeilDiv(shape.pixels, candidate.tile_pixels);
+  const double k_blocks = std::max(1.0, CeilDiv(shape.cols, candidate.k_block));
+  const auto tile_bytes =
+      static_cast<double>(candidate.tile_pixels * std::min(candidate.k_block, shape.cols) * 4);
+  const double over = std::max(0.0, tile_bytes - 20480) / 8192;
+  const double weights_far = entries * 6 > 300e3 ? 0.343 : 0;  // beyond L2
+  return entries * vectors * (0.678 + 0.047 * over) + entries * tiles * (0.024 + weights_far) +
+         rows * k_blocks * tiles * 4.54 + rows * vectors * (1.53 + 2.14 * (k_blocks - 1)) +
+         cols * vectors * 1.67 + cols * tiles * 1.97;
+}
+
 double Cycles(const SpmmShape& shape, const SpmmCandidate& candidate) {
+  if (IsSingle(shape.kind)) return SingleCycles(shape, candidate);
   const std::size_t rows_per_entry = RowsPerEntry(shape.kind);
   const double strips_of_rows = CeilDiv(shape.rows, rows_per_entry);
   const double entries = shape.kind == PackedKind::kDense
@@ -77,7 +102,8 @@ SpmmCandidates ChooseSpmmCandidates(const SpmmShape& shape) noexcept {
   const std::size_t cols = std::max<std::size_t>(shape.cols, 1);
   for (std::size_t vectors = 1; vectors <= kMostVectors; ++vectors) {
     const std::size_t strips = (vectors + most - 1) / most;
-    if (vectors % strips != 0) continue;  // strips are equally wide
+    if (vectors % strips != 0) continue;            // strips are equally wide
+    if (strips > 1 && IsSingle(shape.kind)) break;  // their rows are quicker one strip at a time
     // A multiple of 8, as packing asks; lanes is a power of two.
     const std::size_t pixels = vectors * std::max<std::size_t>(shape.lanes, 8);
     const bool whole = vectors > 1 && pixels >= shape.pixels + 8 * shape.lanes;

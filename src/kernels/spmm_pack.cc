@@ -5,11 +5,13 @@
 #endif
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "kernels/spmm_parts.h"
 
 #include "hwy/foreach_target.h"  // compiles the part below once for each ISA
 #include "hwy/highway.h"
+#include "kernels/spmm_rows-inl.h"
 #include "kernels/spmm_transpose-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -25,7 +27,29 @@ HWY_INLINE void ZeroRows(const SpmmTile& tile, size_t k_count, float* HWY_RESTRI
   std::fill(buffer + k_count * tile.ld, buffer + padded * tile.ld, 0.0f);
 }
 
-void PackPlanes(const SpmmTile& tile, size_t k_begin, size_t k_end, float* HWY_RESTRICT buffer) {
+// Tiles of up to 10 vectors and no part of one: unrolled, since a layer with few output channels
+// spends a tenth of its time here.
+template <size_t kVectors>
+void PackWholePlanes(const SpmmTile& tile, size_t k_begin, size_t k_end,
+                     float* HWY_RESTRICT buffer) {
+  const Tag d;
+  const size_t lanes = hn::Lanes(d);
+  const SpmmInput& input = *tile.input;
+  const size_t from_ld = input.ld;
+  const size_t to_ld = tile.ld;
+  const size_t last = tile.last_start;
+  const float* HWY_RESTRICT from = input.x + k_begin * from_ld + tile.pixel;
+  float* HWY_RESTRICT to = buffer;
+  for (size_t k = k_begin; k < k_end; ++k, from += from_ld, to += to_ld) {
+    ESPALIER_UNROLL for (size_t i = 0; i + 1 < kVectors; ++i) {
+      hn::Store(hn::LoadU(d, from + i * lanes), d, to + i * lanes);
+    }
+    hn::Store(hn::LoadU(d, from + last), d, to + (kVectors - 1) * lanes);
+  }
+  ZeroRows(tile, k_end - k_begin, buffer);
+}
+
+void PackAnyPlanes(const SpmmTile& tile, size_t k_begin, size_t k_end, float* HWY_RESTRICT buffer) {
   const Tag d;
   const size_t lanes = hn::Lanes(d);
   const SpmmInput& input = *tile.input;
@@ -42,6 +66,15 @@ void PackPlanes(const SpmmTile& tile, size_t k_begin, size_t k_end, float* HWY_R
     }
   }
   ZeroRows(tile, k_end - k_begin, buffer);
+}
+
+void PackPlanes(const SpmmTile& tile, size_t k_begin, size_t k_end, float* HWY_RESTRICT buffer) {
+  static constexpr internal::SpmmPackFn kWhole[] = {
+      &PackWholePlanes<1>, &PackWholePlanes<2>, &PackWholePlanes<3>, &PackWholePlanes<4>,
+      &PackWholePlanes<5>, &PackWholePlanes<6>, &PackWholePlanes<7>, &PackWholePlanes<8>,
+      &PackWholePlanes<9>, &PackWholePlanes<10>};
+  const bool whole = tile.vectors <= std::size(kWhole) && tile.count >= hn::Lanes(Tag());
+  (whole ? kWhole[tile.vectors - 1] : &PackAnyPlanes)(tile, k_begin, k_end, buffer);
 }
 
 // Four pixels, k_count channels, to four columns of the buffer.

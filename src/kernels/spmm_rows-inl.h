@@ -7,6 +7,7 @@
 #endif
 
 #include <cstring>
+#include <limits>
 
 #include "espalier/base/dtype.h"
 #include "kernels/activation-inl.h"
@@ -81,6 +82,23 @@ HWY_INLINE void ActivateRow(SpmmVec* acc, const Activation& activation) {
     ActivateSlow(copy, kVectors, activation);
     ESPALIER_UNROLL for (size_t i = 0; i < kVectors; ++i) acc[i] = copy[i];
   }
+}
+
+// None, Relu and Clip as one: min(high, max(low, x)).
+struct Clamp {
+  float low;
+  float high;
+};
+
+HWY_INLINE bool IsClamp(ActivationKind kind) {
+  return kind == ActivationKind::kNone || kind == ActivationKind::kRelu ||
+         kind == ActivationKind::kClip;
+}
+
+HWY_INLINE Clamp ClampOf(const Activation& activation) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  if (activation.kind == ActivationKind::kClip) return {activation.alpha, activation.beta};
+  return {activation.kind == ActivationKind::kRelu ? 0.0f : -kInfinity, kInfinity};
 }
 
 // Sums begin at the bias or where the K block before left them.

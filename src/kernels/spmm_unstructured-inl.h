@@ -73,8 +73,103 @@ HWY_INLINE void UnstructuredRow(const SpmmRows& c, size_t row, size_t column, si
   FinishRow<kVectors>(c, row, column, acc);
 }
 
+// Entries of one row, from a pointer on: for PlainRows().
+template <size_t kVectors>
+HWY_INLINE void AddEntries(const char* x, const float* HWY_RESTRICT& values,
+                           const uint16_t* HWY_RESTRICT& offsets, size_t count, SpmmVec* acc) {
+  constexpr size_t kChains = ChainsOf(kVectors);
+  SpmmVec* const second = acc + 1 % kChains * kVectors;
+  SpmmVec* const third = acc + 2 % kChains * kVectors;
+  SpmmVec* const fourth = acc + 3 % kChains * kVectors;
+  for (const float* const stop = values + count / 4 * 4; values != stop;
+       values += 4, offsets += 4) {
+    const auto four = LoadFour<PackedValue::kFloat32>(values, 0);
+    const uint64_t where = LoadOffsets(offsets);
+    AddEntry<kVectors, 0>(x, where, four, acc);
+    AddEntry<kVectors, 1>(x, where, four, second);
+    AddEntry<kVectors, 2>(x, where, four, third);
+    AddEntry<kVectors, 3>(x, where, four, fourth);
+  }
+  if (const size_t rest = count % 4) {
+    const auto four = LoadFour<PackedValue::kFloat32>(values, 0);
+    const uint64_t where = LoadOffsets(offsets);
+    AddEntry<kVectors, 0>(x, where, four, acc);
+    if (rest > 1) AddEntry<kVectors, 1>(x, where, four, second);
+    if (rest > 2) AddEntry<kVectors, 2>(x, where, four, third);
+    values += rest;
+    offsets += rest;
+  }
+}
+
+// Rows of one strip that need no more than a bias before and a clamp behind: what does not change
+// from row to row stays in registers, which saves 10 cycles a row (Zen 3), 8 % at 32 entries.
+template <size_t kVectors, bool kFirst, bool kLast>
+void PlainRows(const SpmmRows& c) {
+  constexpr size_t kChains = ChainsOf(kVectors);
+  const SpmmTag d;
+  const size_t lanes = hn::Lanes(d);
+  const auto* const x = reinterpret_cast<const char*>(c.x);
+  const uint16_t* HWY_RESTRICT offsets = c.offsets;
+  const float* HWY_RESTRICT values = static_cast<const float*>(c.values);
+  const float none = 0;
+  const float* const bias = c.bias == nullptr ? &none : c.bias;
+  const size_t bias_step = c.bias == nullptr ? 0 : 1;
+  float* const partial = c.partial;
+  float* const y = c.y;
+  const size_t x_ld = c.x_ld;
+  const size_t y_ld = c.y_ld;
+  const size_t tail = HWY_MIN((kVectors - 1) * lanes, c.last_start);
+  const Clamp clamp = ClampOf(c.activation);
+  const PackedVisit* const end = c.visit_end;
+  for (const PackedVisit* visit = c.visit; visit != end; ++visit) {
+    const size_t row = visit->row;
+    SpmmVec acc[kChains * kVectors];
+    if constexpr (kFirst) {
+      const auto start = hn::Set(d, bias[row * bias_step]);
+      ESPALIER_UNROLL for (size_t i = 0; i < kVectors; ++i) acc[i] = start;
+    } else {
+      const float* const from = partial + row * x_ld;
+      ESPALIER_UNROLL for (size_t i = 0; i < kVectors; ++i) acc[i] = hn::Load(d, from + i * lanes);
+    }
+    ESPALIER_UNROLL for (size_t i = kVectors; i < kChains * kVectors; ++i) acc[i] = hn::Zero(d);
+    AddEntries<kVectors>(x, values, offsets, visit->count, acc);
+    ESPALIER_UNROLL for (size_t i = kVectors; i < kChains * kVectors; ++i) {
+      acc[i % kVectors] = hn::Add(acc[i % kVectors], acc[i]);
+    }
+    if constexpr (kLast) {
+      const auto low = hn::Set(d, clamp.low);
+      const auto high = hn::Set(d, clamp.high);
+      float* const to = y + row * y_ld;
+      ESPALIER_UNROLL for (size_t i = 0; i < kVectors; ++i) {
+        acc[i] = hn::Min(high, hn::Max(low, acc[i]));
+      }
+      ESPALIER_UNROLL for (size_t i = 0; i + 1 < kVectors; ++i) {
+        hn::StoreU(acc[i], d, to + i * lanes);
+      }
+      hn::StoreU(acc[kVectors - 1], d, to + tail);
+    } else {
+      float* const to = partial + row * x_ld;
+      ESPALIER_UNROLL for (size_t i = 0; i < kVectors; ++i) hn::Store(acc[i], d, to + i * lanes);
+    }
+  }
+}
+
+template <size_t kVectors>
+void ChoosePlainRows(const SpmmRows& c) {
+  if (c.first) {
+    c.last ? PlainRows<kVectors, true, true>(c) : PlainRows<kVectors, true, false>(c);
+  } else {
+    c.last ? PlainRows<kVectors, false, true>(c) : PlainRows<kVectors, false, false>(c);
+  }
+}
+
 template <size_t kVectors, PackedValue kValue>
 void UnstructuredRows(const SpmmRows& c) {
+  if constexpr (kValue == PackedValue::kFloat32) {
+    const bool plain =
+        c.residual == nullptr && c.count >= hn::Lanes(SpmmTag()) && IsClamp(c.activation.kind);
+    if (c.strips == 1 && (plain || !c.last)) return ChoosePlainRows<kVectors>(c);
+  }
   const size_t width = kVectors * hn::Lanes(SpmmTag());
   size_t at = 0;
   for (const PackedVisit* visit = c.visit; visit != c.visit_end; ++visit) {

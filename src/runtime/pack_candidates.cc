@@ -59,7 +59,7 @@ std::optional<std::size_t> ExactNm(std::span<const float> weights, std::size_t c
 std::vector<Kind> KindsOf(std::span<const float> weights, std::size_t rows, std::size_t cols) {
   const auto zeros = static_cast<std::uint64_t>(std::ranges::count(weights, 0.0f));
   const std::uint64_t nonzeros = weights.size() - zeros;
-  std::vector<Kind> kinds = {{PackedKind::kUnstructured, nonzeros, 5}};
+  std::vector<Kind> kinds = {{PackedKind::kUnstructured, nonzeros, 4}};
   if (zeros == 0) return kinds;
   const auto add_block = [&](PackedKind kind, std::size_t height, std::size_t width) {
     const std::uint64_t blocks = CountBlocks(weights, rows, cols, height, width);
