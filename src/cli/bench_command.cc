@@ -24,16 +24,23 @@ std::int64_t PeakBytes() {
   return std::int64_t{usage.ru_maxrss} * 1024;
 }
 
+// The library's name of a kernel without the type that most weights have.
+std::string ShortKernel(std::string kernel) {
+  const std::size_t at = kernel.find(" f32 ");
+  if (at != std::string::npos) kernel.erase(at, 4);
+  return kernel;
+}
+
 Table StepTable(const Bench& bench) {
-  Table table({{"layer", Table::Align::kLeft, 22},
-               {"op", Table::Align::kLeft, 16},
+  Table table({{"layer", Table::Align::kLeft, 22, 14},
+               {"op", Table::Align::kLeft, 14},
                {"zeros", Table::Align::kRight},
                {"ms", Table::Align::kRight},
                {"kernel"},
                {"because"}});
   for (const StepReport& step : bench.steps) {
     table.AddRow({step.name, step.op, step.sparsity < 0 ? "" : PercentText(step.sparsity),
-                  fmt::format("{:.3f}", step.milliseconds), step.kernel, step.reason});
+                  fmt::format("{:.3f}", step.milliseconds), ShortKernel(step.kernel), step.reason});
   }
   return table;
 }
@@ -94,7 +101,10 @@ int RunBench(const BenchCommandOptions& options, const CommonOptions& common,
   }
   std::vector<std::vector<InputTensor>> inputs;
   std::vector<std::function<void()>> things;
-  for (std::size_t i = 0; i < sessions.size(); ++i) inputs.push_back(Borrowed(tensors[i]));
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    inputs.push_back(Borrowed(tensors[i]));
+    FirstRun(sessions[i], inputs[i]);
+  }
   for (std::size_t i = 0; i < sessions.size(); ++i) {
     things.push_back([&, i] { sessions[i].Run(inputs[i]); });
   }
@@ -117,11 +127,12 @@ int RunBench(const BenchCommandOptions& options, const CommonOptions& common,
     for (const Bench& bench : benches) {
       streams.out << Printable(bench.model) << '\n' << StepTable(bench).Text() << '\n';
     }
-    streams.out << LatencyText(benches);
+    streams.out << LatencyText(benches)
+                << fmt::format("{} run(s) in turn, {} thread(s), {}\n", options.runs,
+                               common.threads, ActiveIsa());
     if (benches.size() > 1) {
-      streams.out << fmt::format("\n{} is {:.2f} times as fast as {} ({}, {} thread(s), {} runs)\n",
-                                 Printable(options.model), ratio, Printable(options.against),
-                                 ActiveIsa(), common.threads, options.runs);
+      streams.out << fmt::format("\n{}\n  is {:.2f} times as fast as\n{}\n",
+                                 Printable(options.model), ratio, Printable(options.against));
     }
   }
   return kDone;

@@ -24,6 +24,17 @@ void Merge(std::vector<OutputDifference>& all, const std::vector<OutputDifferenc
   }
 }
 
+// Runs a model on the inputs of another one.
+std::map<std::string, Tensor> RunOther(Session& session, const std::string& model,
+                                       const std::map<std::string, Tensor>& inputs) {
+  try {
+    return session.Run(inputs);
+  } catch (Error& error) {
+    error.AddContext(fmt::format("running '{}'", model));
+    throw;
+  }
+}
+
 // JSON has no infinity.
 Json Number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
@@ -31,16 +42,17 @@ Json Number(double value) { return std::isfinite(value) ? Json(value) : Json(nul
 
 int RunCompare(const CompareCommandOptions& options, const CommonOptions& common,
                const Streams& streams) {
+  const bool random = options.inputs.empty();
   Session first = OpenSession(options.first, options.plan, common);
   Session second = OpenSession(options.second, options.plan, common, options.dense);
   std::vector<OutputDifference> differences;
-  const int samples = options.inputs.empty() ? options.samples : 1;
+  const int samples = random ? options.samples : 1;
   for (int i = 0; i < samples; ++i) {
-    const auto inputs = options.inputs.empty()
-                            ? RandomInputs(first, options.seed + static_cast<std::uint64_t>(i))
-                            : ReadInputs(first, options.inputs);
-    Merge(differences, CompareOutputs(first.Run(inputs), second.Run(inputs), OutputNames(first),
-                                      OutputNames(second)));
+    const auto inputs = random ? RandomInputs(first, options.seed + static_cast<std::uint64_t>(i))
+                               : ReadInputs(first, options.inputs);
+    if (random && i == 0) FirstRun(first, Borrowed(inputs));
+    Merge(differences, CompareOutputs(first.Run(inputs), RunOther(second, options.second, inputs),
+                                      OutputNames(first), OutputNames(second)));
   }
   double worst = 0;
   for (const OutputDifference& d : differences) worst = std::max(worst, d.Relative());

@@ -23,7 +23,7 @@ std::vector<KernelHint> TunedHints(const RunnableModel& model, const CommonOptio
   options.threads = common.threads;
   Session session(model.graph, options);
   const auto tensors = RandomInputs(session, 0);
-  session.Run(Borrowed(tensors));
+  FirstRun(session, Borrowed(tensors));
   std::vector<KernelHint> hints;
   for (const StepReport& step : session.Steps()) {
     if (!step.choice.empty()) hints.push_back({step.name, ActiveIsa(), step.choice});

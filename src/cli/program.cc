@@ -205,7 +205,7 @@ std::string WrongUseText(const CLI::App& app, const CLI::ParseError& error) {
 int ParseAndRun(std::vector<std::string> arguments, const Streams& streams) {
   ForceIsaFromEnvironment();
   Parsed parsed;
-  CLI::App app("Makes trained neural networks sparse, and proves it.", "espalier");
+  CLI::App app("Makes trained neural networks sparse, and runs them faster.", "espalier");
   app.set_version_flag("--version", std::string("espalier ") + ESPALIER_VERSION);
   app.require_subcommand(1);
   app.fallthrough();

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "espalier/base/error.h"
@@ -36,6 +37,15 @@ bool Agrees(const std::optional<Dims>& declared, const Dims& dims) {
     if ((*declared)[i] >= 0 && (*declared)[i] != dims[i]) return false;
   }
   return true;
+}
+
+// "float32 [?, 3, 227, 227]".
+std::string DeclaredText(const ValueInfo& value) {
+  std::string text(DTypeName(value.dtype));
+  if (!value.dims) return text;
+  std::vector<std::string> dims;
+  for (const std::int64_t dim : *value.dims) dims.push_back(dim < 0 ? "?" : fmt::to_string(dim));
+  return fmt::format("{} [{}]", text, fmt::join(dims, ", "));
 }
 
 // NumPy's order of bytes is the tensor's, except for arrays stored column by column.
@@ -86,8 +96,7 @@ void FixShapes(Graph& graph, const std::vector<std::string>& shapes) {
       if (input.name != name) continue;
       if (!Agrees(input.dims, dims)) {
         throw Error(ErrorCode::kInvalidArgument,
-                    fmt::format("--shape '{}': the model declares [{}] (-1: open)", text,
-                                fmt::join(*input.dims, ", ")));
+                    fmt::format("--shape '{}': the model declares {}", text, DeclaredText(input)));
       }
       input.dims = dims;
       found = true;
@@ -137,7 +146,34 @@ std::map<std::string, Tensor> ReadInputs(const Session& session,
       throw Error(ErrorCode::kInvalidArgument, fmt::format("input '{}' is given twice", name));
     }
   }
+  const auto declared = session.inputs();
+  for (const auto& [name, tensor] : inputs) {
+    const auto is_it = [&name = name](const ValueInfo& input) { return input.name == name; };
+    if (std::ranges::none_of(declared, is_it)) return inputs;  // which the session will refuse
+  }
+  for (const ValueInfo& input : declared) {
+    if (inputs.contains(input.name)) continue;
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("input '{0}' is missing; it is {1}: --input {0}=FILE.npy", input.name,
+                            DeclaredText(input)));
+  }
   return inputs;
+}
+
+void FirstRun(Session& session, std::span<const InputTensor> inputs) {
+  try {
+    session.Run(inputs);
+  } catch (Error& error) {
+    for (const ValueInfo& input : session.inputs()) {
+      if (input.dims && std::ranges::none_of(*input.dims, [](auto dim) { return dim < 0; }))
+        continue;
+      error.AddContext(
+          fmt::format("taking 1 for what the model leaves open in input '{}' {}; give "
+                      "its shape with --shape",
+                      input.name, DeclaredText(input)));
+    }
+    throw;
+  }
 }
 
 std::vector<InputTensor> Borrowed(const std::map<std::string, Tensor>& tensors) {

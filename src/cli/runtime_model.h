@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,9 +34,13 @@ Session OpenSession(const std::filesystem::path& path, const PlanOptions& plan,
 
 /// Inputs from "name=file.npy" texts; "file.npy" alone for a model with one input.
 /// @throws Error  kInvalidArgument for a text without a name where there are several inputs, or a
-///                name given twice; kBadFile for a file that cannot be read.
+///                name given twice or missing; kBadFile for a file that cannot be read.
 std::map<std::string, Tensor> ReadInputs(const Session& session,
                                          const std::vector<std::string>& texts);
+
+/// Runs a session for the first time, on inputs that the program made up.
+/// @throws Error  As Session::Run(); the text names the inputs whose shape was guessed.
+void FirstRun(Session& session, std::span<const InputTensor> inputs);
 
 /// The same tensors as a session takes them. `tensors` has to outlive the result.
 std::vector<InputTensor> Borrowed(const std::map<std::string, Tensor>& tensors);

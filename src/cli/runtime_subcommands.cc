@@ -8,15 +8,17 @@ namespace {
 
 constexpr const char* kModels = ".onnx or .esp";
 
-void AddPlan(CLI::App* sub, PlanOptions* plan) {
-  sub->add_option("--tune", plan->tune,
-                  "Time each layer's candidate kernels when the model is loaded; off: a cost model "
-                  "chooses, the same every time")
+constexpr const char* kTune =
+    "Time each layer's candidate kernels before the first run; off: a cost model chooses, the same "
+    "every time";
+
+void AddPlan(CLI::App* sub, PlanOptions* plan, const char* tune = kTune) {
+  sub->add_option("--tune", plan->tune, tune)
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
   sub->add_option("--shape", plan->shapes,
                   "Shape of an input that the model leaves open, as name=1x3x224x224; may be "
-                  "repeated. Open dimensions count as 1 otherwise")
+                  "repeated. Where none is needed to tell, open dimensions count as 1")
       ->type_name("NAME=DIMS")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
@@ -44,13 +46,13 @@ void AddRun(CLI::App& app, RunCommandOptions* options) {
 }
 
 void AddCompare(CLI::App& app, CompareCommandOptions* options) {
-  CLI::App* sub =
-      app.add_subcommand("compare", "Greatest difference of two models' outputs, same inputs");
+  CLI::App* sub = app.add_subcommand("compare", "Compare two models' outputs on the same inputs");
   sub->add_option("MODEL", options->first, kModels)->required();
   sub->add_option("OTHER", options->second, kModels)->required();
   AddInputs(sub, &options->inputs, "As for run; without, random numbers in [0, 1)");
   sub->add_option("--tolerance", options->tolerance,
-                  "Exit with 1 if an output differs by more than this share of its largest value")
+                  "Exit with 1 if an output of OTHER differs from MODEL's by more than T times the "
+                  "largest value in it")
       ->type_name("T")
       ->check(FiniteNumber());
   sub->add_flag("--dense", options->dense, "Run OTHER as if no weight were zero");
@@ -70,11 +72,11 @@ void AddBench(CLI::App& app, BenchCommandOptions* options) {
   sub->add_option("MODEL", options->model, kModels)->required();
   sub->add_option("--against", options->against, "Another model, timed in turn with the first")
       ->type_name("OTHER");
-  sub->add_option("--runs", options->runs, "Runs that count")
+  sub->add_option("--runs", options->runs, "Runs of each model that are timed")
       ->type_name("N")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  sub->add_option("--warmup", options->warmup, "Runs before that")
+  sub->add_option("--warmup", options->warmup, "Runs before these, not counted")
       ->type_name("N")
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
@@ -86,6 +88,17 @@ void AddBench(CLI::App& app, BenchCommandOptions* options) {
   AddPlan(sub, &options->plan);
 }
 
+void AddPreprocess(CLI::App* sub, EvalCommandOptions* options) {
+  sub->add_option("--resize", options->resize, "none, model, WxH, crop, crop:S or crop:S,WxH");
+  sub->add_option("--filter", options->filter, "bilinear or antialias");
+  sub->add_option("--mean", options->mean,
+                  "One number for all channels or three with commas; quotients such as 1/255, too");
+  sub->add_option("--std", options->std, "Likewise; a pixel x becomes (x * scale - mean) / std");
+  sub->add_option("--scale", options->scale, "Factor for pixels 0..255, such as 1/255");
+  sub->add_option("--channels", options->channels, "rgb, bgr or gray");
+  sub->add_option("--layout", options->layout, "nchw or nhwc");
+}
+
 void AddEval(CLI::App& app, EvalCommandOptions* options) {
   CLI::App* sub = app.add_subcommand("eval", "Accuracy of a classifier on labelled data");
   sub->add_option("MODEL", options->model, kModels)->required();
@@ -93,23 +106,19 @@ void AddEval(CLI::App& app, EvalCommandOptions* options) {
                   "Folder or tar of JPEG and PNG files, IDX, CIFAR binary, .npy or .npz")
       ->required()
       ->type_name("PATH");
-  sub->add_option("--preprocess", options->preprocess,
-                  "imagenet, imagenet-caffe, imagenet-tf, cifar10, mnist, unit or raw")
+  sub->add_option(
+         "--preprocess", options->preprocess,
+         "How images become inputs: imagenet, imagenet-caffe, imagenet-tf, cifar10, mnist, unit "
+         "or raw; the options below change parts of it")
       ->required()
       ->type_name("NAME");
+  AddPreprocess(sub, options);
   sub->add_option("--labels", options->labels, "CSV `file,label` for images; labels of IDX or npy")
       ->type_name("FILE");
   sub->add_option("--split", options->split, "Part of the data, as test or cifar10/train")
       ->type_name("NAME");
   sub->add_option("--format", options->format, "images, idx, cifar or numpy, if not seen from PATH")
       ->capture_default_str();
-  sub->add_option("--resize", options->resize, "none, model, WxH, crop, crop:S or crop:S,WxH");
-  sub->add_option("--filter", options->filter, "bilinear or antialias");
-  sub->add_option("--mean", options->mean, "One number or three with commas, also quotients");
-  sub->add_option("--std", options->std, "The same");
-  sub->add_option("--scale", options->scale, "Factor for pixels 0..255, as 1/255");
-  sub->add_option("--channels", options->channels, "rgb, bgr or gray");
-  sub->add_option("--layout", options->layout, "nchw or nhwc");
   sub->add_option("--limit", options->limit, "Take the first N samples; 0: all")
       ->type_name("N")
       ->check(CountNumber())
@@ -120,8 +129,7 @@ void AddEval(CLI::App& app, EvalCommandOptions* options) {
 }
 
 void AddCompile(CLI::App& app, CompileCommandOptions* options) {
-  CLI::App* sub =
-      app.add_subcommand("compile", "Write a model as .esp: small on disk, quick to start");
+  CLI::App* sub = app.add_subcommand("compile", "Write .esp: small on disk, quick to start");
   sub->add_option("MODEL", options->model, kModels)->required();
   sub->add_option("-o,--output", options->output, "Where the result goes")
       ->required()
@@ -130,7 +138,9 @@ void AddCompile(CLI::App& app, CompileCommandOptions* options) {
       ->check(CLI::IsMember({"f32", "f16", "bf16"}))
       ->capture_default_str();
   sub->add_flag("--force", options->force, "Overwrite OUTPUT if it exists");
-  AddPlan(sub, &options->plan);
+  AddPlan(sub, &options->plan,
+          "Time each layer's candidate kernels and store the choice for machines like this one; "
+          "off: store none");
 }
 
 }  // namespace

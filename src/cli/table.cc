@@ -10,7 +10,6 @@ namespace espalier::cli {
 namespace {
 
 constexpr std::size_t kTerminalColumns = 80;
-constexpr std::size_t kLeastNameWidth = 24;
 constexpr std::size_t kLeastWrapWidth = 16;
 
 // Characters of UTF-8 text; every byte but continuation bytes starts one.
@@ -153,7 +152,7 @@ std::string Table::Text() const {
     widths[c] -= cut;
     total -= cut;
   };
-  shrink(0, kLeastNameWidth);
+  shrink(0, columns_[0].least);
   shrink(last, kLeastWrapWidth);
   for (auto& row : rows) row[0] = Shortened(row[0], widths[0]);
   const std::size_t before_last = std::accumulate(widths.begin(), widths.end() - 1, 2 * last);

@@ -29,6 +29,8 @@ class Table {
     Align align = Align::kLeft;
     /// The widest that the column gets; longer cells lose their beginning. 0: no limit.
     std::size_t most = 0;
+    /// In the first column: how narrow it may get where the table would pass 80 columns.
+    std::size_t least = 24;
   };
 
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}

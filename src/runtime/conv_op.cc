@@ -142,7 +142,7 @@ class PackedConv final : public Op {
     return choice_.text;
   }
   std::string Reason() const override {
-    if (plan_ && IsDepthwise()) return "one input channel a group";
+    if (plan_ && IsDepthwise()) return "its shape";
     return choice_.reason;
   }
   std::string Choice() const override { return choice_.text; }

@@ -119,9 +119,9 @@ LayerChoice ChooseKernel(const LayerProblem& problem, const Environment& environ
       dense_ms = std::min(dense_ms, candidate.best_ms);
     }
   }
-  std::string reason = fmt::format("fastest of {}: {:.3f} ms", candidates.size(), winner.best_ms);
+  std::string reason = fmt::format("fastest of {}", candidates.size());
   if (dense_ms < std::numeric_limits<double>::infinity() && dense_ms > winner.best_ms) {
-    reason += fmt::format(", dense {:.3f}", dense_ms);
+    reason = fmt::format("{:.2f} x dense", dense_ms / winner.best_ms);
   }
   return environment.tuned.emplace(key, FromCandidate(winner, std::move(reason))).first->second;
 }

@@ -19,8 +19,9 @@ TEST_F(ProgramTest, HelpListsEverySubcommandAndTheExitStatuses) {
   const Outcome run = RunWith({"--help"});
   EXPECT_EQ(run.status, kDone);
   EXPECT_EQ(run.talk, "");
-  for (const char* part : {"inspect", "verify", "prune", "patterns", "criteria", "--json",
-                           "--threads", "--config", "70 a fault of espalier itself"}) {
+  for (const char* part :
+       {"inspect", "verify", "prune", "run", "compare", "bench", "eval", "compile", "patterns",
+        "criteria", "--json", "--threads", "--config", "70 a fault of espalier itself"}) {
     EXPECT_TRUE(Contains(run.out, part)) << part;
   }
 }
