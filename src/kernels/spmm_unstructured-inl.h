@@ -101,7 +101,7 @@ HWY_INLINE void AddEntries(const char* x, const float* HWY_RESTRICT& values,
   }
 }
 
-// Rows of one strip that need no more than a bias before and a clamp behind: what does not change
+// Rows of one strip with the activations that need no exponential: what does not change
 // from row to row stays in registers, which saves 10 cycles a row (Zen 3), 8 % at 32 entries.
 template <size_t kVectors, bool kFirst, bool kLast>
 void PlainRows(const SpmmRows& c) {
@@ -119,7 +119,11 @@ void PlainRows(const SpmmRows& c) {
   const size_t x_ld = c.x_ld;
   const size_t y_ld = c.y_ld;
   const size_t tail = HWY_MIN((kVectors - 1) * lanes, c.last_start);
-  const Clamp clamp = ClampOf(c.activation);
+  const float* const residual = c.residual;
+  const size_t residual_ld = c.residual_ld;
+  const Activation activation = c.activation;
+  const bool swish = activation.kind == ActivationKind::kHardSwish;
+  const Clamp clamp = ClampOf(activation);
   const PackedVisit* const end = c.visit_end;
   for (const PackedVisit* visit = c.visit; visit != end; ++visit) {
     const size_t row = visit->row;
@@ -137,12 +141,27 @@ void PlainRows(const SpmmRows& c) {
       acc[i % kVectors] = hn::Add(acc[i % kVectors], acc[i]);
     }
     if constexpr (kLast) {
-      const auto low = hn::Set(d, clamp.low);
-      const auto high = hn::Set(d, clamp.high);
-      float* const to = y + row * y_ld;
-      ESPALIER_UNROLL for (size_t i = 0; i < kVectors; ++i) {
-        acc[i] = hn::Min(high, hn::Max(low, acc[i]));
+      if (residual != nullptr) {
+        const float* const from = residual + row * residual_ld;
+        ESPALIER_UNROLL for (size_t i = 0; i + 1 < kVectors; ++i) {
+          acc[i] = hn::Add(acc[i], hn::LoadU(d, from + i * lanes));
+        }
+        acc[kVectors - 1] = hn::Add(acc[kVectors - 1], hn::LoadU(d, from + tail));
       }
+      if (swish) {
+        const auto alpha = hn::Set(d, activation.alpha);
+        const auto beta = hn::Set(d, activation.beta);
+        ESPALIER_UNROLL for (size_t i = 0; i < kVectors; ++i) {
+          acc[i] = ActivateVector<ActivationKind::kHardSwish>(d, alpha, beta, acc[i]);
+        }
+      } else {
+        const auto low = hn::Set(d, clamp.low);
+        const auto high = hn::Set(d, clamp.high);
+        ESPALIER_UNROLL for (size_t i = 0; i < kVectors; ++i) {
+          acc[i] = hn::Min(high, hn::Max(low, acc[i]));
+        }
+      }
+      float* const to = y + row * y_ld;
       ESPALIER_UNROLL for (size_t i = 0; i + 1 < kVectors; ++i) {
         hn::StoreU(acc[i], d, to + i * lanes);
       }
