@@ -17,6 +17,7 @@ enum class ActivationKind : std::uint8_t {
   kTanh,
 };
 
+/// A function with its two numbers, as ActivationKind says what they mean.
 struct Activation {
   ActivationKind kind = ActivationKind::kNone;
   float alpha = 0;
