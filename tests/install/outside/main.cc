@@ -1,6 +1,8 @@
 #include <cstdint>
 #include <cstring>
 #include <iostream>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "espalier/base/isa.h"
@@ -8,6 +10,9 @@
 #if ESPALIER_HAS_ONNX
 #include "espalier/base/error.h"
 #include "espalier/onnx/onnx_file.h"
+#endif
+#if ESPALIER_HAS_RUNTIME
+#include "espalier/runtime/session.h"
 #endif
 
 namespace {
@@ -36,11 +41,46 @@ bool RefusesWhatIsNotOnnx() {
 #endif
 }
 
+#if ESPALIER_HAS_RUNTIME
+espalier::Tensor Floats(const espalier::Dims& dims, const std::vector<float>& values) {
+  std::vector<std::byte> bytes(values.size() * sizeof(float));
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  return espalier::Tensor(espalier::DType::kFloat32, dims, std::move(bytes));
+}
+#endif
+
+// A network made in memory (needs oneDNN at link time): y = Relu(x * w).
+bool RunsANetwork() {
+#if ESPALIER_HAS_RUNTIME
+  espalier::Graph graph;
+  graph.opsets[""] = 17;
+  espalier::Scope scope;
+  scope.inputs = {{"x", espalier::DType::kFloat32, espalier::Dims{1, 2}}};
+  scope.outputs = {{"y", espalier::DType::kFloat32, espalier::Dims{1, 3}}};
+  scope.nodes = {{"", "MatMul", "", {"x", "w"}, {"h"}, {}, {}},
+                 {"", "Relu", "", {"h"}, {"y"}, {}, {}}};
+  graph.scopes.push_back(std::move(scope));
+  graph.constants.push_back({"w", 0, Floats({2, 3}, {1, 0, -1, 0, 2, 0})});
+  espalier::Session session(std::move(graph));
+  const auto outputs =
+      session.Run(std::map<std::string, espalier::Tensor>{{"x", Floats({1, 2}, {3, 4})}});
+  return outputs.at("y").AsDoubles() == std::vector<double>{3, 8, 0};
+#else
+  return true;
+#endif
+}
+
+bool Check(bool good, const char* otherwise) {
+  if (!good) std::cerr << otherwise << '\n';
+  return good;
+}
+
 }  // namespace
 
 int main() {
   std::cout << "instruction set " << espalier::ActiveIsa() << '\n';
-  if (!Prunes()) std::cerr << "2:4 of 1 -4 3 2 is not 0 -4 3 0\n";
-  if (!RefusesWhatIsNotOnnx()) std::cerr << "CMakeCache.txt was read as ONNX\n";
-  return Prunes() && RefusesWhatIsNotOnnx() ? 0 : 1;
+  const bool prunes = Check(Prunes(), "2:4 of 1 -4 3 2 is not 0 -4 3 0");
+  const bool refuses = Check(RefusesWhatIsNotOnnx(), "CMakeCache.txt was read as ONNX");
+  const bool runs = Check(RunsANetwork(), "Relu((3 4) (1 0 -1; 0 2 0)) is not 3 8 0");
+  return prunes && refuses && runs ? 0 : 1;
 }
