@@ -11,8 +11,7 @@
 
 #include "espalier/kernels/depthwise.h"
 #include "hwy/highway.h"
-#include "kernels/depthwise_pack-inl.h"
-#include "kernels/depthwise_tile-inl.h"
+#include "kernels/depthwise_finish-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {

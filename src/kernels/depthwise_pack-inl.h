@@ -1,5 +1,5 @@
-// Vectors of a row's end, and the copy of input rows to the scratch (depthwise_layout.h); included
-// once per target, after hwy/highway.h.
+// Copies of input rows to the scratch (depthwise_layout.h); included once per target, after
+// hwy/highway.h.
 #if defined(ESPALIER_KERNELS_DEPTHWISE_PACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ESPALIER_KERNELS_DEPTHWISE_PACK_INL_H_
 #undef ESPALIER_KERNELS_DEPTHWISE_PACK_INL_H_
@@ -8,44 +8,14 @@
 #endif
 
 #include <algorithm>
-#include <cstring>
 
 #include "hwy/highway.h"
+#include "kernels/depthwise_finish-inl.h"
 #include "kernels/depthwise_layout.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-// Reads `count` floats, 1 to all lanes, and no more; the other lanes are zero.
-template <class D>
-HWY_INLINE hn::Vec<D> LoadFirst(D d, const float* HWY_RESTRICT from, size_t count) {
-#if HWY_TARGET <= HWY_AVX2 || HWY_HAVE_SCALABLE
-  return hn::MaskedLoad(hn::FirstN(d, count), d, from);
-#else  // a masked load reads the whole vector there
-  HWY_ALIGN float lanes[hn::MaxLanes(d)] = {};
-  for (size_t i = 0; i < count; ++i) lanes[i] = from[i];
-  return hn::Load(d, lanes);
-#endif
-}
-
-// Writes the first `count` lanes and no more. Not a masked store below AVX-512: on Zen 2 and 3 it
-// takes as long as a dozen stores.
-template <class D>
-HWY_INLINE void StoreFirst(hn::Vec<D> v, D d, float* HWY_RESTRICT to, size_t count) {
-#if HWY_TARGET <= HWY_AVX3 || HWY_HAVE_SCALABLE
-  hn::BlendedStore(v, hn::FirstN(d, count), d, to);
-#else
-  HWY_ALIGN float lanes[hn::MaxLanes(d)];
-  hn::Store(v, d, lanes);
-  if (count >= 4) {  // whole quads, the last one over the one before
-    for (size_t i = 0; i + 4 < count; i += 4) std::memcpy(to + i, lanes + i, 16);
-    std::memcpy(to + count - 4, lanes + count - 4, 16);
-  } else {
-    for (size_t i = 0; i < count; ++i) to[i] = lanes[i];
-  }
-#endif
-}
 
 // The three below write each row's first block.count elements, in its phases; beside them only
 // zeros, and those only up to the end of the last vector.
