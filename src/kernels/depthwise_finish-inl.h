@@ -84,14 +84,15 @@ struct DepthwiseStripe {
   size_t out_w = 0;
 };
 
-// NaN stays NaN: x86's max and min give their second argument then, but HWY_SCALAR's the other one.
+// NaN stays NaN: x86's max and min give their second argument then, those of Arm and of HWY_SCALAR
+// the other one.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V ClampVector(D, V low, V high, V x) {
-#if HWY_TARGET == HWY_SCALAR
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+  return hn::Min(high, hn::Max(low, x));
+#else
   const auto above = hn::IfThenElse(hn::Lt(x, low), low, x);
   return hn::IfThenElse(hn::Gt(above, high), high, above);
-#else
-  return hn::Min(high, hn::Max(low, x));
 #endif
 }
 
