@@ -117,7 +117,8 @@ HWY_INLINE void BeginRow(const SpmmRows& c, size_t row, size_t column, SpmmVec* 
 }
 
 // Fewer pixels than lanes: only these floats of residual and y are touched.
-static HWY_NOINLINE void FinishShortRow(const SpmmRows& c, size_t row, SpmmVec* sum) {
+[[maybe_unused]] static HWY_NOINLINE void FinishShortRow(const SpmmRows& c, size_t row,
+                                                         SpmmVec* sum) {
   const SpmmTag d;
   HWY_ALIGN float lanes[hn::MaxLanes(SpmmTag())] = {};
   if (c.residual != nullptr) {
