@@ -71,8 +71,9 @@ DepthwiseRows DepthwiseInputRows(const DepthwiseShape& shape, std::size_t row_be
 
 /// Depthwise convolution of planes in rows (CHW), float32. 3x3 and 5x5 kernels of stride 1 and 2
 /// without dilation have code of their own; others (any size, stride and dilation) go a little
-/// slower. Reads nothing outside of the input's rows, writes nothing outside of the range's rows.
-/// Calls may run at the same time if their ranges do not overlap.
+/// slower. Reads nothing before the first input plane of the range or behind its last one; between
+/// them a vector may read across an edge, gaps between planes included. Writes nothing outside of
+/// the range's rows. Calls may run at the same time if their ranges do not overlap.
 ///
 /// @param shape    Sizes of at least 1.
 /// @param weights  Not packed; see DepthwiseWeights.
