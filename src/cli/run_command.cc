@@ -63,14 +63,7 @@ int RunRun(const RunCommandOptions& options, const CommonOptions& common, const 
   std::vector<std::filesystem::path> paths;
   if (!options.output_dir.empty()) paths = OutputPaths(session, options);
   const auto results = session.Run(ReadInputs(session, options.inputs));
-  if (!paths.empty()) {
-    std::error_code failure;
-    std::filesystem::create_directories(options.output_dir, failure);
-    if (failure) {
-      throw Error(ErrorCode::kWriteFailed, fmt::format("cannot make the folder '{}': {}",
-                                                       options.output_dir, failure.message()));
-    }
-  }
+  std::vector<AtomicFile> files;  // all or none of them appear
   Json outputs = Json::array();
   Table table({{"output"},
                {"type"},
@@ -83,8 +76,9 @@ int RunRun(const RunCommandOptions& options, const CommonOptions& common, const 
     const Tensor& tensor = results.at(name);
     if (!paths.empty()) {
       const auto bytes = tensor.bytes();
-      WriteNpy(paths[i], options.force ? Overwrite::kYes : Overwrite::kNo,
-               {tensor.dtype(), tensor.dims(), false, {bytes.begin(), bytes.end()}});
+      files.push_back(
+          StageNpy(paths[i], options.force ? Overwrite::kYes : Overwrite::kNo,
+                   {tensor.dtype(), tensor.dims(), false, {bytes.begin(), bytes.end()}}));
     }
     const Summary summary = SummaryOf(tensor);
     table.AddRow({name, std::string(DTypeName(tensor.dtype())), DimsText(tensor.dims()),
@@ -98,6 +92,7 @@ int RunRun(const RunCommandOptions& options, const CommonOptions& common, const 
                        {"max", summary.most},
                        {"file", paths.empty() ? Json(nullptr) : Json(paths[i].string())}});
   }
+  for (AtomicFile& file : files) file.Commit();
   if (common.json) {
     PrintJson({{"model", options.model}, {"outputs", std::move(outputs)}}, streams);
   } else if (!common.quiet) {

@@ -21,12 +21,11 @@ void CheckOutputs(ClassifierOutput output, std::span<const float> outputs, std::
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const float value = outputs[i];
     if (std::isnan(value) || value == std::numeric_limits<float>::infinity()) {
-      throw Error(
-          ErrorCode::kInvalidArgument,
-          fmt::format("the model's output for class {} of {} is {}", i, Quote(name), value));
+      throw Error(ErrorCode::kBadFile, fmt::format("the model's output for class {} of {} is {}", i,
+                                                   Quote(name), value));
     }
     if (output == ClassifierOutput::kProbabilities && (value < 0 || value > kMostProbability)) {
-      throw Error(ErrorCode::kInvalidArgument,
+      throw Error(ErrorCode::kBadFile,
                   fmt::format("the model's output for class {} of {} is {}, no probability", i,
                               Quote(name), value));
     }
@@ -57,7 +56,7 @@ void ClassificationScore::Add(std::span<const float> outputs, std::int64_t label
   const auto at = static_cast<std::size_t>(label);
   const float right = outputs[at];
   if (*std::ranges::max_element(outputs) == -std::numeric_limits<float>::infinity()) {
-    throw Error(ErrorCode::kInvalidArgument,
+    throw Error(ErrorCode::kBadFile,
                 fmt::format("all the model's outputs for {} are -infinity", Quote(name)));
   }
   const auto better = std::ranges::count_if(outputs, [right](float v) { return v > right; }) +

@@ -102,7 +102,7 @@ NpyArray ReadNpy(const std::filesystem::path& path) {
   }
 }
 
-void WriteNpy(const std::filesystem::path& path, Overwrite overwrite, const NpyArray& array) {
+AtomicFile StageNpy(const std::filesystem::path& path, Overwrite overwrite, const NpyArray& array) {
   std::string text = internal::NpyHeaderText({array.dtype, array.fortran_order, array.shape});
   const std::uint64_t needed = ByteCount(array.dtype, array.shape);
   if (array.bytes.size() != needed) {
@@ -123,7 +123,11 @@ void WriteNpy(const std::filesystem::path& path, Overwrite overwrite, const NpyA
   AtomicFile file(path, overwrite, head.size() + needed);
   file.WriteAt(0, std::as_bytes(std::span(head)));
   file.WriteAt(head.size(), array.bytes);
-  file.Commit();
+  return file;
+}
+
+void WriteNpy(const std::filesystem::path& path, Overwrite overwrite, const NpyArray& array) {
+  StageNpy(path, overwrite, array).Commit();
 }
 
 }  // namespace espalier

@@ -65,6 +65,16 @@ void CheckCount(const char* what, std::size_t have, std::size_t need) {
   }
 }
 
+// All loops of a run together, so that loops in loops end, too.
+void CountRound(const Environment& environment) {
+  if (environment.loop_trips < environment.options.max_loop_trips) {
+    ++environment.loop_trips;
+    return;
+  }
+  throw Error(ErrorCode::kUnsupported,
+              fmt::format("loops of more than {} rounds", environment.options.max_loop_trips));
+}
+
 class IfOp final : public Op {
  public:
   IfOp(const OpBuild& build, const Environment& environment)
@@ -107,7 +117,7 @@ class Carried {
 class Stacked {
  public:
   void Clear() {
-    bytes_.clear();
+    size_ = 0;
     rounds_ = 0;
   }
 
@@ -117,7 +127,10 @@ class Stacked {
     }
     dims_ = value.dims;
     dtype_ = value.dtype;
-    bytes_.insert(bytes_.end(), value.data, value.data + value.Bytes());
+    const std::size_t bytes = value.Bytes();
+    MakeRoom(size_ + bytes);
+    if (bytes != 0) std::memcpy(buffer_.data() + size_, value.data, bytes);
+    size_ += bytes;
     ++rounds_;
   }
 
@@ -133,13 +146,13 @@ class Stacked {
     std::size_t outer = 1;
     for (std::size_t i = 0; i < at; ++i) outer *= static_cast<std::size_t>(dims[i]);
     const auto rounds = static_cast<std::size_t>(rounds_);
-    if (bytes_.empty()) return;
-    const std::size_t inner = bytes_.size() / rounds / outer;
+    if (size_ == 0) return;
+    const std::size_t inner = size_ / rounds / outer;
     for (std::size_t o = 0; o < outer; ++o) {
       for (std::size_t r = 0; r < rounds; ++r) {
         const std::size_t round = reverse ? rounds - 1 - r : r;
         std::memcpy(out.data + (o * rounds + r) * inner,
-                    bytes_.data() + (round * outer + o) * inner, inner);
+                    buffer_.data() + (round * outer + o) * inner, inner);
       }
     }
   }
@@ -154,7 +167,16 @@ class Stacked {
   }
 
  private:
-  std::vector<std::byte> bytes_;
+  void MakeRoom(std::size_t bytes) {
+    if (bytes <= buffer_.size()) return;
+    AlignedBuffer larger;
+    larger.Reserve(std::max(bytes, 2 * size_));
+    if (size_ != 0) std::memcpy(larger.data(), buffer_.data(), size_);
+    buffer_ = std::move(larger);
+  }
+
+  AlignedBuffer buffer_;
+  std::size_t size_ = 0;
   Dims dims_;
   DType dtype_ = DType::kUnknown;
   std::int64_t rounds_ = 0;
@@ -163,7 +185,8 @@ class Stacked {
 class LoopOp final : public Op {
  public:
   LoopOp(const OpBuild& build, const Environment& environment)
-      : body_(build, environment, "body"),
+      : environment_(environment),
+        body_(build, environment, "body"),
         inputs_(build.node().inputs.size()),
         declared_(build.graph()
                       .scopes[static_cast<std::size_t>(build.node().subgraphs.at("body"))]
@@ -178,16 +201,25 @@ class LoopOp final : public Op {
 
   void Run(OpContext& context) override {
     std::int64_t trips = std::numeric_limits<std::int64_t>::max();
-    if (context.HasInput(0)) trips = context.Ints(0).at(0);
+    if (context.HasInput(0)) trips = TripCount(context);
     bool go = !context.HasInput(1) || Truth(context.Input(1));
     for (std::size_t i = 0; i < carried_.size(); ++i) carried_[i].Set(context.Input(i + 2));
     for (Stacked& stacked : stacked_) stacked.Clear();
     body_.Capture(context);
-    for (std::int64_t trip = 0; go && trip < trips; ++trip) go = Round(trip);
+    for (std::int64_t trip = 0; go && trip < trips; ++trip) {
+      CountRound(environment_);
+      go = Round(trip);
+    }
     Finish(context);
   }
 
  private:
+  static std::int64_t TripCount(const OpContext& context) {
+    const std::vector<std::int64_t> count = context.Ints(0);
+    if (count.size() == 1) return count[0];
+    throw Error(ErrorCode::kBadFile, fmt::format("a trip count of {} elements", count.size()));
+  }
+
   bool Round(std::int64_t trip) {
     Program& program = body_.program();
     std::uint8_t yes = 1;
@@ -217,6 +249,7 @@ class LoopOp final : public Op {
     }
   }
 
+  const Environment& environment_;
   Body body_;
   std::size_t inputs_;
   const std::vector<ValueInfo>& declared_;
@@ -227,7 +260,8 @@ class LoopOp final : public Op {
 class ScanOp final : public Op {
  public:
   ScanOp(const OpBuild& build, const Environment& environment)
-      : body_(build, environment, "body"),
+      : environment_(environment),
+        body_(build, environment, "body"),
         declared_(build.graph()
                       .scopes[static_cast<std::size_t>(build.node().subgraphs.at("body"))]
                       .outputs) {
@@ -260,7 +294,10 @@ class ScanOp final : public Op {
     for (Stacked& stacked : stacked_) stacked.Clear();
     body_.Capture(context);
     const std::int64_t steps = StepCount(context);
-    for (std::int64_t step = 0; step < steps; ++step) Round(context, step, steps);
+    for (std::int64_t step = 0; step < steps; ++step) {
+      CountRound(environment_);
+      Round(context, step, steps);
+    }
     for (std::size_t i = 0; i < context.OutputCount(); ++i) {
       if (!context.HasOutput(i)) continue;
       if (i < states_.size()) {
@@ -330,6 +367,7 @@ class ScanOp final : public Op {
     AlignedBuffer buffer;
   };
 
+  const Environment& environment_;
   Body body_;
   const std::vector<ValueInfo>& declared_;
   std::size_t sequences_ = 0;

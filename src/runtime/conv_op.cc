@@ -19,6 +19,8 @@ namespace {
 std::uint32_t U32(std::int64_t value) { return static_cast<std::uint32_t>(value); }
 std::size_t Size(std::int64_t value) { return static_cast<std::size_t>(value); }
 
+constexpr std::int64_t kMaxAxis = std::int64_t{1} << 30;
+
 // The sizes of one convolution, in one or two dimensions; one dimension is a row of height 1.
 struct ConvSizes {
   std::size_t batch = 0;
@@ -41,6 +43,13 @@ class ConvPlan {
       return list[static_cast<std::size_t>(i)];
     };
     const std::vector<std::int64_t> spatial(input.begin() + 2, input.end());
+    for (std::size_t i = 0; i < spatial.size(); ++i) {
+      // What the kernels count in 32 bits: elements of an axis, with its padding.
+      if (std::max({spatial[i], geometry.out[i], geometry.pads_begin[i]}) < kMaxAxis) continue;
+      throw Error(ErrorCode::kUnsupported,
+                  fmt::format("a convolution over [{}] to [{}]", fmt::join(spatial, ", "),
+                              fmt::join(geometry.out, ", ")));
+    }
     SpmmWindow& window = sizes.window;
     window.height = U32(axis(spatial, 0, 1));
     window.width = U32(axis(spatial, 1, 1));
@@ -116,7 +125,7 @@ class PackedConv final : public Op {
 
   void Run(OpContext& context) override {
     const Value& x = context.Input(0);
-    if (x.dims != input_dims_ || !plan_) Prepare(x);
+    if (!plan_ || x.dims != input_dims_ || x.dtype != DType::kFloat32) Prepare(x);
     if (use_general_) return general_->Run(context);
     const Call call = CallOf(context, x);
     if (call.sizes->out_pixels * call.sizes->batch * Size(weight_dims_[0]) == 0) return;

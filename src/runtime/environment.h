@@ -5,6 +5,7 @@
 
 #include "espalier/format/packed_matrix.h"
 #include "espalier/runtime/session.h"
+#include "runtime/value.h"
 
 namespace espalier::runtime {
 
@@ -18,7 +19,14 @@ struct LayerChoice {
 
 /// What the operators of a session have in common.
 struct Environment {
+  explicit Environment(const SessionOptions& given = {}, std::uint64_t memory_limit = UINT64_MAX)
+      : options(given), memory(memory_limit) {}
+
   SessionOptions options;
+  /// What the values of all programs take together.
+  mutable MemoryBudget memory;
+  /// Rounds that loops made in this run.
+  mutable std::int64_t loop_trips = 0;
   /// What timing found, by problem: layers of the same shape and sparsity are timed once.
   mutable std::map<std::string, LayerChoice> tuned;
 };

@@ -44,7 +44,7 @@ class PackedLinear final : public Op {
 
   void Run(OpContext& context) override {
     const Value& x = context.Input(0);
-    if (x.dims != input_dims_) Prepare(x);
+    if (!prepared_ || x.dims != input_dims_ || x.dtype != DType::kFloat32) Prepare(x);
     if (use_general_) return general_->Run(context);
     Value& y = context.Output(0, DType::kFloat32, output_dims_);
     if (y.Elements() == 0) return;
@@ -80,6 +80,7 @@ class PackedLinear final : public Op {
     }
     product_.reset();
     use_general_ = false;
+    prepared_ = true;
   }
 
   ProductCall CallOf(OpContext& context, const Value& x, Value& y, const Value*& broadcast) const {
@@ -141,6 +142,7 @@ class PackedLinear final : public Op {
   std::size_t inputs_ = 0;
   std::size_t outputs_ = 0;
   std::size_t tokens_ = 0;
+  bool prepared_ = false;
   Dims input_dims_;
   Dims output_dims_;
   std::unique_ptr<Op> general_;

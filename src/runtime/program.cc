@@ -57,6 +57,19 @@ int FirstShapingInput(const Node& node) {
 
 }  // namespace
 
+void PlaceOnHeap(Slot& slot) {
+  Value& value = slot.value;
+  value.data = nullptr;  // what it was may go with the old memory
+  try {
+    value.Check();
+    value.data = slot.heap.Reserve(value.Bytes());
+  } catch (Error& error) {
+    error.AddContext(fmt::format("making '{}' of {} [{}]", slot.name, DTypeName(value.dtype),
+                                 fmt::join(value.dims, ", ")));
+    throw;
+  }
+}
+
 StepReport ReportOf(const Step& step) {
   StepReport report;
   const Node& node = *step.node;
@@ -145,9 +158,12 @@ void Program::SetInput(std::size_t i, const Value& value) {
   slot.shape_fixed = scope_ == 0;
   const bool fits = slot.planned.data != nullptr && slot.planned.dtype == value.dtype &&
                     slot.planned.dims == value.dims;
-  const std::size_t bytes = value.Bytes();
-  slot.value.data = fits ? slot.planned.data : slot.heap.Reserve(bytes);
-  if (bytes != 0) std::memcpy(slot.value.data, value.data, bytes);
+  if (fits) {
+    slot.value.data = slot.planned.data;
+  } else {
+    PlaceOnHeap(slot);
+  }
+  if (const std::size_t bytes = value.Bytes()) std::memcpy(slot.value.data, value.data, bytes);
 }
 
 void Program::SetCaptured(std::size_t i, const Value& value) {

@@ -40,6 +40,10 @@ struct Step {
   double seconds = 0;  ///< Of the last run with timing.
 };
 
+/// Memory on the heap for the slot's value, as its type and dimensions say.
+/// @throws Error  kUnsupported if the memory runs out, or for a type or shape that nothing holds.
+void PlaceOnHeap(Slot& slot);
+
 StepReport ReportOf(const Step& step);
 
 /// Names that the nodes of `scope` (and of scopes inside it) read but do not make, in byte order;

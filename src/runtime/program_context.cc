@@ -7,8 +7,6 @@
 namespace espalier::runtime {
 namespace {
 
-constexpr std::uint64_t kMaxValueBytes = std::uint64_t{1} << 40;
-
 // A constant's bytes, in place if they are aligned for their type; files align them to nothing.
 void LoadConstant(Slot& slot, const Tensor& tensor) {
   const auto bytes = tensor.bytes();
@@ -19,7 +17,7 @@ void LoadConstant(Slot& slot, const Tensor& tensor) {
     slot.value.data = const_cast<std::byte*>(bytes.data());  // operators only read their inputs
     return;
   }
-  slot.value.data = slot.heap.Reserve(bytes.size());
+  PlaceOnHeap(slot);
   if (!bytes.empty()) std::memcpy(slot.value.data, bytes.data(), bytes.size());
 }
 
@@ -60,11 +58,6 @@ bool ProgramContext::IsConstant(std::size_t i) const {
 
 Value& ProgramContext::Output(std::size_t i, DType dtype, const Dims& dims) {
   Slot& slot = OutputSlot(i);
-  for (const std::int64_t dim : dims) {
-    if (dim < 0) {
-      throw Error(ErrorCode::kBadFile, fmt::format("output {} gets a dimension of {}", i, dim));
-    }
-  }
   Value& value = slot.value;
   value.dtype = dtype;
   value.dims = dims;
@@ -74,12 +67,7 @@ Value& ProgramContext::Output(std::size_t i, DType dtype, const Dims& dims) {
     value.data = planned.data;
     return value;
   }
-  const std::uint64_t bytes = TensorByteCount(dtype, dims);
-  if (DTypeBits(dtype) == 0 || bytes > kMaxValueBytes) {
-    throw Error(ErrorCode::kUnsupported,
-                fmt::format("a value of {} bytes of type {}", bytes, DTypeName(dtype)));
-  }
-  value.data = slot.heap.Reserve(static_cast<std::size_t>(bytes));
+  PlaceOnHeap(slot);
   return value;
 }
 

@@ -2,11 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <new>
 #include <set>
+#include <stdexcept>
 
 #include "espalier/base/error.h"
 #include "espalier/base/random.h"
+#include "runtime/check_graph.h"
 #include "runtime/passes/passes.h"
 #include "runtime/program.h"
 
@@ -15,6 +20,29 @@ namespace {
 
 using runtime::Program;
 using runtime::Value;
+
+// Plans that a session keeps: each has packed weights of its own.
+constexpr std::size_t kMostPlans = 16;
+
+std::uint64_t LimitOf(const SessionOptions& options) {
+  if (options.memory_limit != 0) return options.memory_limit;
+  const long pages = sysconf(_SC_PHYS_PAGES);
+  const long page = sysconf(_SC_PAGESIZE);
+  if (pages <= 0 || page <= 0) return std::uint64_t{1} << 40;
+  return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page) / 4 * 3;
+}
+
+// Memory that runs out in lists of an operator's own.
+template <typename Call>
+auto WithMemoryErrors(const Call& call) {
+  try {
+    return call();
+  } catch (const std::bad_alloc&) {
+    throw Error(ErrorCode::kUnsupported, "no memory left");
+  } catch (const std::length_error&) {
+    throw Error(ErrorCode::kUnsupported, "more elements than any list can hold");
+  }
+}
 
 std::string DimsOf(const Dims& dims) { return fmt::format("[{}]", fmt::join(dims, ", ")); }
 
@@ -81,6 +109,8 @@ void CheckInput(const ValueInfo& declared, const InputTensor& given) {
 }  // namespace
 
 struct Session::Impl {
+  explicit Impl(const SessionOptions& options) : environment(options, LimitOf(options)) {}
+
   struct Planned {
     std::vector<DType> dtypes;
     std::vector<Dims> dims;
@@ -99,8 +129,11 @@ struct Session::Impl {
   Value fed;                       // kept, so that feeding allocates nothing
 
   void Order(std::span<const InputTensor> given);
+  void Prepare(Graph whole);
   Planned& PlanFor();
+  std::unique_ptr<Planned> MakePlan();
   void Feed(Program& program);
+  void Run(std::span<const InputTensor> given, bool timed);
   void Collect(const Program& program);
 };
 
@@ -142,9 +175,25 @@ Session::Impl::Planned& Session::Impl::PlanFor() {
     }
     return true;
   };
-  for (const auto& plan : plans) {
-    if (fits(*plan)) return *plan;
+  const auto known = std::ranges::find_if(plans, [&](const auto& plan) { return fits(*plan); });
+  if (known != plans.end()) {
+    std::rotate(plans.begin(), known, known + 1);
+    return *plans.front();
   }
+  if (plans.size() == kMostPlans) plans.pop_back();
+  std::unique_ptr<Planned> plan;
+  try {
+    plan = MakePlan();
+  } catch (const Error& error) {
+    if (plans.empty() || error.code() != ErrorCode::kUnsupported) throw;
+    plans.clear();  // with the memory of the other shapes it may fit
+    plan = MakePlan();
+  }
+  plans.insert(plans.begin(), std::move(plan));
+  return *plans.front();
+}
+
+std::unique_ptr<Session::Impl::Planned> Session::Impl::MakePlan() {
   auto plan = std::make_unique<Planned>();
   for (const InputTensor* input : ordered) {
     plan->dtypes.push_back(input->dtype);
@@ -154,8 +203,22 @@ Session::Impl::Planned& Session::Impl::PlanFor() {
   Feed(*plan->program);
   plan->program->Run();
   plan->program->Plan();
-  plans.push_back(std::move(plan));
-  return *plans.back();
+  return plan;
+}
+
+void Session::Impl::Run(std::span<const InputTensor> given, bool timed) {
+  const runtime::MemoryBudget::Scope counted(environment.memory);
+  environment.loop_trips = 0;
+  last = nullptr;
+  Order(given);
+  WithMemoryErrors([&] {
+    Planned& plan = PlanFor();
+    environment.loop_trips = 0;
+    Feed(*plan.program);
+    timed ? plan.program->RunTimed() : plan.program->Run();
+    last = &plan;
+  });
+  Collect(*last->program);
 }
 
 void Session::Impl::Collect(const Program& program) {
@@ -167,22 +230,28 @@ void Session::Impl::Collect(const Program& program) {
   }
 }
 
-Session::Session(Graph graph, const SessionOptions& options) : impl_(std::make_unique<Impl>()) {
+void Session::Impl::Prepare(Graph whole) {
+  const runtime::MemoryBudget::Scope counted(environment.memory);
+  if (whole.scopes.empty()) throw Error(ErrorCode::kBadFile, "the graph has no scope");
+  CheckOperators(whole);
+  DropInputsWithDefaults(whole);
+  runtime::CheckGraph(whole);
+  inputs = whole.scopes[0].inputs;
+  outputs = whole.scopes[0].outputs;
+  for (const ValueInfo& input : inputs) CheckInputType(input);
+  graph = runtime::Simplify(std::move(whole));
+  // Making every operator once shows what is not supported before anything runs.
+  spare = std::make_unique<Program>(graph, 0, environment);
+  for (const ValueInfo& output : outputs) results.push_back({output.name, {}, {}, {}});
+}
+
+Session::Session(Graph graph, const SessionOptions& options)
+    : impl_(std::make_unique<Impl>(options)) {
   if (options.threads < 1) {
     throw Error(ErrorCode::kInvalidArgument,
                 fmt::format("{} threads, at least 1 is needed", options.threads));
   }
-  impl_->environment.options = options;
-  CheckOperators(graph);
-  DropInputsWithDefaults(graph);
-  impl_->inputs = graph.scopes.at(0).inputs;
-  impl_->outputs = graph.scopes[0].outputs;
-  for (const ValueInfo& input : impl_->inputs) CheckInputType(input);
-  impl_->graph = runtime::Simplify(std::move(graph));
-  // Making every operator once shows what is not supported before anything runs.
-  impl_->spare = std::make_unique<Program>(impl_->graph, 0, impl_->environment);
-  for (const ValueInfo& output : impl_->outputs)
-    impl_->results.push_back({output.name, {}, {}, {}});
+  WithMemoryErrors([&] { impl_->Prepare(std::move(graph)); });
 }
 
 Session::~Session() = default;
@@ -193,20 +262,12 @@ std::span<const ValueInfo> Session::inputs() const { return impl_->inputs; }
 std::span<const ValueInfo> Session::outputs() const { return impl_->outputs; }
 
 std::span<const OutputTensor> Session::Run(std::span<const InputTensor> inputs) {
-  impl_->Order(inputs);
-  impl_->last = &impl_->PlanFor();
-  impl_->Feed(*impl_->last->program);
-  impl_->last->program->Run();
-  impl_->Collect(*impl_->last->program);
+  impl_->Run(inputs, false);
   return impl_->results;
 }
 
 std::span<const OutputTensor> Session::RunTimed(std::span<const InputTensor> inputs) {
-  impl_->Order(inputs);
-  impl_->last = &impl_->PlanFor();
-  impl_->Feed(*impl_->last->program);
-  impl_->last->program->RunTimed();
-  impl_->Collect(*impl_->last->program);
+  impl_->Run(inputs, true);
   return impl_->results;
 }
 
@@ -231,6 +292,8 @@ std::vector<StepReport> Session::Steps() const {
   return reports;
 }
 
+std::uint64_t Session::MemoryLimit() const { return impl_->environment.memory.limit(); }
+
 std::size_t Session::ArenaBytes() const {
   return impl_->last == nullptr ? 0 : impl_->last->program->arena_bytes();
 }
@@ -242,12 +305,19 @@ Tensor OutputTensor::ToTensor() const {
 std::map<std::string, Tensor> RandomInputs(const Session& session, std::uint64_t seed,
                                            std::int64_t unknown) {
   std::map<std::string, Tensor> inputs;
+  runtime::MemoryBudget budget(session.MemoryLimit());
   for (const ValueInfo& input : session.inputs()) {
     Dims dims = input.dims.value_or(Dims());
     for (std::int64_t& dim : dims) {
       if (dim < 0) dim = unknown;
     }
     const DType dtype = input.dtype == DType::kUnknown ? DType::kFloat32 : input.dtype;
+    try {
+      budget.Take(TensorByteCount(dtype, dims));
+    } catch (Error& error) {
+      error.AddContext(fmt::format("making input '{}' of {}", input.name, DimsOf(dims)));
+      throw;
+    }
     std::vector<std::byte> bytes(TensorByteCount(dtype, dims));
     if (dtype == DType::kFloat32) {
       const std::uint64_t own = SeedFor(seed, input.name);

@@ -66,19 +66,19 @@ TEST(Score, MergesWhatThreadsCounted) {
 TEST(Score, RefusesWhatIsNoNumberOrNoProbability) {
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), kInfinity}) {
     ClassificationScore score(ClassifierOutput::kLogits);
-    ExpectError(ErrorCode::kInvalidArgument, {"class 1", "'x.png'"}, [&] {
+    ExpectError(ErrorCode::kBadFile, {"class 1", "'x.png'"}, [&] {
       score.Add(std::vector<float>{1, bad}, 0, "x.png");
     });
     EXPECT_EQ(score.samples(), 0);
   }
   for (const float bad : {-0.1f, 1.1f, -kInfinity}) {
     ClassificationScore score(ClassifierOutput::kProbabilities);
-    ExpectError(ErrorCode::kInvalidArgument, {"class 0", "'x.png'", "no probability"}, [&] {
+    ExpectError(ErrorCode::kBadFile, {"class 0", "'x.png'", "no probability"}, [&] {
       score.Add(std::vector<float>{bad, 1}, 0, "x.png");
     });
   }
   ClassificationScore score(ClassifierOutput::kLogits);
-  ExpectError(ErrorCode::kInvalidArgument, {"all", "'x.png'"}, [&] {
+  ExpectError(ErrorCode::kBadFile, {"all", "'x.png'"}, [&] {
     score.Add(std::vector<float>{-kInfinity, -kInfinity}, 0, "x.png");
   });
 }

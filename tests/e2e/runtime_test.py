@@ -6,6 +6,11 @@
 import e2e  # first: it may start the test again under another Python
 
 import json
+import resource
+import shutil
+import struct
+import subprocess
+import zlib
 
 import numpy as np
 import onnx
@@ -199,6 +204,159 @@ class Commands(RuntimeCase):
         self.good(*arguments)
         self.bad(2, *arguments, says="--force")
         self.good(*arguments, "--force")
+
+
+class Failures(RuntimeCase):
+    """Models, data and disks that fail: the status and a reason, and nothing half-written."""
+
+    def write(self, name, nodes, inputs, outputs, constants=()):
+        value = lambda n, t, d: onnx.helper.make_tensor_value_info(n, t, d)
+        graph = onnx.helper.make_graph(
+            nodes, "g", [value(*i) for i in inputs], [value(o, 1, None) for o in outputs],
+            [onnx.numpy_helper.from_array(a, n) for n, a in constants])
+        path = self.folder / name
+        onnx.save(onnx.helper.make_model(graph, ir_version=8, opset_imports=[
+            onnx.helper.make_opsetid("", 17)]), path)
+        return path
+
+    def two_outputs(self):
+        """A model with a small and a large output: 64 bytes, and 64 bytes for each of x's."""
+        node = onnx.helper.make_node
+        return self.write("two.onnx", [node("Neg", ["x"], ["small"]),
+                                       node("MatMul", ["x", "w"], ["large"])],
+                          [("x", 1, [1, 16])], ["small", "large"],
+                          [("w", np.ones((16, 1 << 16), np.float32))])
+
+    def classifier(self, weight):
+        node = onnx.helper.make_node
+        return self.write("net.onnx", [node("GlobalAveragePool", ["x"], ["p"]),
+                                       node("Flatten", ["p"], ["f"]),
+                                       node("MatMul", ["f", "w"], ["y"])],
+                          [("x", 1, [1, 3, 8, 8])], ["y"], [("w", weight)])
+
+    def tmpfs(self, size):
+        disk = self.folder / "disk"
+        disk.mkdir()
+        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk],
+                               capture_output=True)
+        if mount.returncode != 0:
+            self.skipTest(f"no tmpfs can be mounted: {mount.stderr.decode().strip()}")
+        self.addCleanup(subprocess.run, ["umount", disk], check=True)
+        return disk
+
+    def test_full_disk(self):
+        model = self.two_outputs()
+        disk = self.tmpfs("128k")
+        inputs = self.inputs({"x": np.ones((1, 16), np.float32)})
+        self.bad(5, "run", model, *inputs, "--output-dir", disk / "out", says="large.npy")
+        self.assertEqual(list(disk.iterdir()), [], "something was left behind")
+        noise = self.write("noise.onnx", [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])],
+                           [("x", 1, [1, 256])], ["y"],
+                           [("w", np.random.default_rng(1).standard_normal((256, 512))
+                             .astype(np.float32))])
+        self.bad(5, "compile", noise, "-o", disk / "m.esp", says="m.esp")
+        self.assertEqual(list(disk.iterdir()), [], "something was left behind")
+
+    def test_file_size_limit(self):
+        model = self.two_outputs()
+        inputs = self.inputs({"x": np.ones((1, 16), np.float32)})
+        self.bad(5, "run", model, *inputs, "--output-dir", self.folder / "out",
+                 says="cannot write", preexec_fn=limit_file_size)
+        self.assertFalse((self.folder / "out").exists())
+        noise = np.random.default_rng(1).standard_normal((256, 512)).astype(np.float32)
+        model = self.write("noise.onnx", [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])],
+                           [("x", 1, [1, 256])], ["y"], [("w", noise)])
+        self.bad(5, "compile", model, "-o", self.folder / "out/m.esp", says="cannot write",
+                 preexec_fn=limit_file_size)
+        self.assertFalse((self.folder / "out").exists())
+
+    def test_output_folder_is_a_file(self):
+        (self.folder / "file").write_bytes(b"x")
+        inputs = self.inputs({"x": np.ones((1, 16), np.float32)})
+        self.bad(5, "run", self.two_outputs(), *inputs, "--output-dir", self.folder / "file",
+                 says="not a folder")
+        self.bad(5, "compile", self.two_outputs(), "-o", self.folder / "file/m.esp",
+                 says="not a folder")
+
+    def test_unreadable_models(self):
+        good = self.two_outputs().read_bytes()
+        files = {"cut.onnx": good[:-100], "empty.onnx": b"", "noise.onnx": bytes(range(256)) * 40,
+                 "text.onnx": b"this is no model\n" * 9, "cut.esp": b"ESPALIER"}
+        for name, data in files.items():
+            path = self.folder / name
+            path.write_bytes(data)
+            for arguments in (("run", path), ("bench", path), ("compare", path, path),
+                              ("compile", path, "-o", self.folder / "o.esp"),
+                              ("eval", path, "--data", e2e.shared("datasets/mnist"),
+                               "--preprocess", "mnist")):
+                with self.subTest(name=name, command=arguments[0]):
+                    self.bad(3, *arguments)
+        for path in (self.folder / "absent.onnx", self.folder):
+            self.bad(3, "bench", path)
+        self.assertFalse((self.folder / "o.esp").exists())
+
+    def test_memory_that_no_machine_has(self):
+        node = onnx.helper.make_node
+        model = self.write("huge.onnx", [node("Expand", ["x", "shape"], ["y"]),
+                                         node("Neg", ["y"], ["z"], name="huge")],
+                           [("x", 1, [1])], ["z"],
+                           [("shape", np.array([1 << 22, 1 << 20], np.int64))])
+        inputs = self.inputs({"x": np.ones(1, np.float32)})
+        for command in (("run", model, *inputs), ("bench", model),
+                        ("compile", model, "-o", self.folder / "o.esp")):
+            self.bad(4, *command, says=("Expand", "4194304, 1048576"))
+        model = self.write("wide.onnx", [node("Neg", ["x"], ["z"])], [("x", 1, [1 << 42])], ["z"])
+        self.bad(4, "bench", model, says="4398046511104")
+
+    def test_values_that_an_operator_refuses(self):
+        model = self.write("index.onnx", [onnx.helper.make_node("Gather", ["x", "i"], ["y"])],
+                           [("x", 1, [3])], ["y"], [("i", np.array([7], np.int64))])
+        inputs = self.inputs({"x": np.ones(3, np.float32)})
+        self.bad(3, "run", model, *inputs, says=("Gather", "7"))
+
+    def images(self, *damaged):
+        folder = self.folder / "images"
+        for label in ("cat", "dog"):
+            (folder / label).mkdir(parents=True)
+            for i in range(2):
+                array = np.random.default_rng(i).integers(0, 255, (8, 8, 3), np.uint8)
+                (folder / label / f"{i}.png").write_bytes(png_of(array))
+        for name, data in damaged:
+            (folder / name).write_bytes(data)
+        return folder
+
+    def test_nan_scores(self):
+        weight = np.ones((3, 2), np.float32)
+        folder = self.images()
+        self.good("eval", self.classifier(weight), "--data", folder, "--preprocess", "cifar10")
+        weight[1, 1] = np.nan
+        self.bad(3, "eval", self.classifier(weight), "--data", folder, "--preprocess", "cifar10",
+                 says="nan")
+
+    def test_damaged_images(self):
+        model = self.classifier(np.ones((3, 2), np.float32))
+        good = png_of(np.zeros((8, 8, 3), np.uint8))
+        for data in (good[:60], b"", good.replace(b"IDAT", b"IDAX"), b"\x89PNG\r\n\x1a\n" + b"x" * 90):
+            with self.subTest(data=data[:20]):
+                self.bad(3, "eval", model, "--data", self.images(("dog/bad.png", data)),
+                         "--preprocess", "cifar10", says="bad.png")
+            shutil.rmtree(self.folder / "images")
+
+
+def png_of(array):
+    """A PNG file of [height, width, 3] bytes."""
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    height, width, _ = array.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in array)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def limit_file_size():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, 64 << 10))
 
 
 if __name__ == "__main__":

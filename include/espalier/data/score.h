@@ -22,9 +22,8 @@ class ClassificationScore {
   /// @param outputs  One value a class.
   /// @param label    Index of the right class.
   /// @param name     The sample's name, for the Error.
-  /// @throws Error   kInvalidArgument if an output is NaN, +infinity or not a probability, or if
-  /// all
-  ///                 are -infinity; kShapeMismatch if there is no class `label`. Nothing is added.
+  /// @throws Error   kBadFile if an output is NaN, +infinity or not a probability, or if all are
+  ///                 -infinity; kShapeMismatch if there is no class `label`. Nothing is added.
   void Add(std::span<const float> outputs, std::int64_t label, std::string_view name);
 
   /// Adds what another thread counted.

@@ -31,4 +31,9 @@ NpyArray ReadNpy(const std::filesystem::path& path);
 ///                over 64 dimensions; kShapeMismatch if `array.bytes` does not fit its shape.
 void WriteNpy(const std::filesystem::path& path, Overwrite overwrite, const NpyArray& array);
 
+/// The same up to the last step: the file gets its name on Commit(). For several arrays of which
+/// all or none are to appear.
+/// @throws Error  as WriteNpy().
+AtomicFile StageNpy(const std::filesystem::path& path, Overwrite overwrite, const NpyArray& array);
+
 }  // namespace espalier

@@ -31,6 +31,12 @@ struct SessionOptions {
   bool dense_only = false;
   /// Choices made before; they replace timing for the layers that they name.
   std::vector<KernelChoice> choices = {};
+  /// Bytes that all values of the session may take together, weights not counted; a run that needs
+  /// more ends with an Error before it touches the memory. 0: three quarters of what the machine
+  /// has.
+  std::uint64_t memory_limit = 0;
+  /// Rounds that all loops of one run may make together; a loop that wants more ends with an Error.
+  std::int64_t max_loop_trips = std::int64_t{1} << 31;
 };
 
 /// A value that goes into a run. Borrowed: the bytes have to stay until the run returns.
@@ -69,7 +75,8 @@ struct StepReport {
 /// before them, activations and residual sums fused); the function that it computes stays the same
 /// to float rounding. Each set of input shapes gets a plan of its own when it is first seen: a
 /// kernel for each layer and one block of memory for all values; later runs with those shapes
-/// allocate nothing. One run at a time: calls of Run() from several threads need a session each.
+/// allocate nothing. The plans of the 16 sets of shapes used last are kept. One run at a time:
+/// calls of Run() from several threads need a session each.
 class Session {
  public:
   /// @throws Error  kUnsupported, naming every operator that the runtime lacks; kBadFile for a
@@ -88,7 +95,9 @@ class Session {
   /// @return        One for each of outputs(), in that order; borrowed until the next run.
   /// @throws Error  kInvalidArgument for an input that is missing, unknown, or of another type or
   ///                shape than the model declares; kBadFile for values that the model's operators
-  ///                do not allow; kUnsupported if memory runs out.
+  ///                do not allow; kUnsupported, naming the node, if memory or
+  ///                SessionOptions::memory_limit or max_loop_trips runs out. The session stays
+  ///                usable.
   std::span<const OutputTensor> Run(std::span<const InputTensor> inputs);
 
   /// The same with tensors that own their bytes, by name.
@@ -99,6 +108,9 @@ class Session {
 
   /// The steps of the last run's plan, in order.
   std::vector<StepReport> Steps() const;
+
+  /// SessionOptions::memory_limit, or what stands for 0.
+  std::uint64_t MemoryLimit() const;
 
   /// Bytes of the block that holds all values of the last run's plan.
   std::size_t ArenaBytes() const;
@@ -111,6 +123,7 @@ class Session {
 /// Inputs with uniform random numbers in [0, 1), the same for the same seed; zeros for types that
 /// are not floating point.
 /// @param unknown  What to take for a dimension that the model leaves open.
+/// @throws Error    kUnsupported if they are larger than the session's memory limit.
 std::map<std::string, Tensor> RandomInputs(const Session& session, std::uint64_t seed,
                                            std::int64_t unknown = 1);
 

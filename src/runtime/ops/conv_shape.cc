@@ -7,12 +7,18 @@ namespace {
 
 constexpr std::int64_t kMostSize = std::int64_t{1} << 31;  // products of two stay in 64 bits
 
+void CheckRanks(std::int64_t groups, const Dims& x, const Dims& w) {
+  if (x.size() >= 3 && x.size() == w.size() && groups >= 1 && groups <= kMostSize &&
+      w[1] <= kMostSize) {
+    return;
+  }
+  throw Error(ErrorCode::kBadFile,
+              fmt::format("a convolution of {} with the weight {} in {} groups", DimsText(x),
+                          DimsText(w), groups));
+}
+
 void CheckChannels(std::int64_t groups, const Dims& x, const Dims& w, std::int64_t in_channels,
                    std::int64_t out_channels) {
-  if (x.size() < 3 || x.size() != w.size()) {
-    throw Error(ErrorCode::kBadFile,
-                fmt::format("a convolution of {} with the weight {}", DimsText(x), DimsText(w)));
-  }
   if (x[1] != in_channels || out_channels % groups != 0 || in_channels % groups != 0) {
     throw Error(ErrorCode::kBadFile,
                 fmt::format("a convolution of {} with the weight {} in {} groups", DimsText(x),
@@ -36,6 +42,10 @@ void PlaceTransposedAxis(const WindowAttributes& attributes, const TransposeAttr
     axis->in = transpose.output_shape.empty()
                    ? axis->out * axis->stride
                    : transpose.output_shape[transpose.output_shape.size() - rank + i];
+    if (axis->in < 0 || axis->in > kMostSize) {
+      throw Error(ErrorCode::kBadFile,
+                  fmt::format("a transposed convolution with the output_shape {}", axis->in));
+    }
     const std::int64_t total = std::max<std::int64_t>(0, whole - axis->in);
     axis->pad_begin = attributes.auto_pad == AutoPad::kSameUpper ? total / 2 : total - total / 2;
     axis->pad_end = total - axis->pad_begin;
@@ -56,7 +66,7 @@ void PlaceTransposedAxis(const WindowAttributes& attributes, const TransposeAttr
 
 void PlaceConv(const WindowAttributes& attributes, std::int64_t groups, const Dims& x,
                const Dims& w, ConvShape* shape, Dims* y) {
-  if (w.size() < 3) CheckChannels(1, x, w, 0, 0);
+  CheckRanks(groups, x, w);
   CheckChannels(groups, x, w, w[1] * groups, w[0]);
   PlaceWindow(attributes, std::span(x).subspan(2), std::span(w).subspan(2), &shape->axes);
   shape->batch = x[0];
@@ -70,7 +80,7 @@ void PlaceConv(const WindowAttributes& attributes, std::int64_t groups, const Di
 void PlaceConvTranspose(const WindowAttributes& attributes, const TransposeAttributes& transpose,
                         std::int64_t groups, const Dims& x, const Dims& w, ConvShape* shape,
                         Dims* y) {
-  if (w.size() < 3) CheckChannels(1, x, w, 0, 0);
+  CheckRanks(groups, x, w);
   const std::size_t rank = w.size() - 2;
   CheckChannels(groups, x, w, w[0], w[1] * groups);
   const auto fits = [&](const std::vector<std::int64_t>& list, std::size_t size) {

@@ -213,7 +213,8 @@ class ReverseSequenceOp final : public Op {
  public:
   explicit ReverseSequenceOp(const OpBuild& build)
       : batch_axis_(build.Int("batch_axis", 1)), time_axis_(build.Int("time_axis", 0)) {
-    if (batch_axis_ + time_axis_ != 1 || batch_axis_ * time_axis_ != 0) {
+    const bool batch_first = batch_axis_ == 0 && time_axis_ == 1;
+    if (!batch_first && (batch_axis_ != 1 || time_axis_ != 0)) {
       throw Error(ErrorCode::kBadFile, fmt::format("batch_axis {} and time_axis {}, expected 0, 1",
                                                    batch_axis_, time_axis_));
     }

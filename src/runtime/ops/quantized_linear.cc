@@ -202,7 +202,8 @@ class DynamicQuantizeLinearOp final : public Op {
       high = std::max(high, from[i]);
     }
     const float scale = high == low ? 1 : (high - low) / 255;
-    const float zero = std::nearbyint(std::clamp(-low / scale, 0.0f, 255.0f));
+    const float offset = -low / scale;  // NaN for infinite elements
+    const float zero = offset > 0 ? std::nearbyint(std::min(offset, 255.0f)) : 0;
     auto* y = context.Out<std::uint8_t>(0, DType::kUint8, x.dims);
     for (std::size_t i = 0; i < count; ++i) {
       const float rounded = std::nearbyint(from[i] / scale) + zero;

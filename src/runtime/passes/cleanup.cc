@@ -50,6 +50,7 @@ bool RemoveIdentities(Graph& graph, int scope) {
     Node& node = editor.node(i);
     if (!IsIdentity(node)) continue;
     const std::string from = node.outputs[0];
+    if (from.empty() || node.inputs[0].empty()) continue;
     // Uses in subgraphs and outputs keep their name, so the node stays for them.
     if (editor.UseCount(from) != static_cast<int>(editor.Readers(from).size())) continue;
     const std::string to = node.inputs[0];

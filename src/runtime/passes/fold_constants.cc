@@ -22,8 +22,9 @@ class FoldingContext final : public OpContext {
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
       if (tensors_[i] == nullptr) continue;
       const auto bytes = tensors_[i]->bytes();
-      inputs_[i] = {tensors_[i]->dtype(), tensors_[i]->dims(),
-                    copies_.emplace_back().Reserve(bytes.size())};
+      inputs_[i] = {tensors_[i]->dtype(), tensors_[i]->dims(), nullptr};
+      inputs_[i].Check();
+      inputs_[i].data = copies_.emplace_back().Reserve(bytes.size());
       if (!bytes.empty()) std::memcpy(inputs_[i].data, bytes.data(), bytes.size());
     }
   }
@@ -43,11 +44,9 @@ class FoldingContext final : public OpContext {
     Value& value = outputs_.at(i);
     value.dtype = dtype;
     value.dims = dims;
-    const auto bytes = TensorByteCount(dtype, dims);
-    if (bytes > (std::uint64_t{1} << 32)) {
-      throw Error(ErrorCode::kUnsupported, "a constant of over 4 GiB");
-    }
-    value.data = buffers_[i].Reserve(static_cast<std::size_t>(bytes));
+    value.data = nullptr;
+    value.Check();
+    value.data = buffers_[i].Reserve(value.Bytes());
     return value;
   }
   Value& OutputView(std::size_t i, std::size_t input, DType dtype, const Dims& dims,
@@ -61,15 +60,19 @@ class FoldingContext final : public OpContext {
   int threads() const override { return 1; }
   std::byte* Scratch(std::size_t bytes) override { return scratch_.Reserve(bytes); }
 
-  Tensor Result(std::size_t i) const {
-    const Value& value = outputs_[i];
-    return Tensor(value.dtype, value.dims,
-                  std::vector<std::byte>(value.data, value.data + value.Bytes()));
-  }
-  std::size_t ResultBytes() const {
-    std::size_t bytes = 0;
-    for (const Value& value : outputs_) bytes += value.data == nullptr ? 0 : value.Bytes();
-    return bytes;
+  // Nothing if a named output is missing, or they take more than `most` bytes together.
+  std::optional<std::vector<Tensor>> Results(std::size_t most) const {
+    std::vector<Tensor> results;
+    for (std::size_t i = 0; i < outputs_.size(); ++i) {
+      results.emplace_back();
+      if (!HasOutput(i)) continue;
+      const Value& value = outputs_[i];
+      if (value.data == nullptr || value.Bytes() > most) return std::nullopt;
+      most -= value.Bytes();
+      results.back() = Tensor(value.dtype, value.dims,
+                              std::vector<std::byte>(value.data, value.data + value.Bytes()));
+    }
+    return results;
   }
 
  private:
@@ -99,6 +102,29 @@ std::optional<std::vector<const Tensor*>> ConstantInputs(const ScopeEditor& edit
   return inputs;
 }
 
+// What the node makes, by output; nothing if it makes too much, or cannot run. Then the session's
+// run will say so, if it gets there.
+std::optional<std::vector<Tensor>> Fold(const OpBuild& build, const OpEntry& entry,
+                                        const std::vector<const Tensor*>& inputs) {
+  std::size_t bytes = 0;
+  for (const Tensor* input : inputs) bytes += input == nullptr ? 0 : input->bytes().size();
+  const std::size_t most = bytes + kMaxGrowth;
+  MemoryBudget* const session = MemoryBudget::Open();
+  MemoryBudget budget(4 * most);  // copies of the inputs, outputs, working memory
+  const MemoryBudget::Scope counted(budget);
+  try {
+    FoldingContext context(build.node(), inputs);
+    entry.make(build)->Run(context);
+    const auto results = context.Results(most);
+    if (results && session != nullptr) {
+      for (const Tensor& result : *results) session->Take(result.bytes().size());
+    }
+    return results;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 bool FoldConstants(Graph& graph, int scope) {
@@ -109,19 +135,12 @@ bool FoldConstants(Graph& graph, int scope) {
     if (entry == nullptr || !node.subgraphs.empty() || IsRandom(node)) continue;
     const auto inputs = ConstantInputs(editor, node);
     if (!inputs) continue;
-    std::size_t bytes = 0;
-    for (const Tensor* input : *inputs) bytes += input == nullptr ? 0 : input->bytes().size();
-    FoldingContext context(node, *inputs);
-    try {
-      entry->make(OpBuild(graph, scope, node))->Run(context);
-    } catch (const Error&) {
-      continue;  // the run will say it, if it gets there
-    }
-    if (context.ResultBytes() > bytes + kMaxGrowth) continue;
+    auto results = Fold(OpBuild(graph, scope, node), *entry, *inputs);
+    if (!results) continue;
     const std::vector<std::string> names = node.outputs;
     editor.Remove(i);
     for (std::size_t k = 0; k < names.size(); ++k) {
-      if (!names[k].empty()) editor.AddConstant(names[k], context.Result(k));
+      if (!names[k].empty()) editor.AddConstant(names[k], std::move((*results)[k]));
     }
   }
   return editor.changed();

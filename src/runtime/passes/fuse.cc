@@ -29,6 +29,22 @@ bool CanTakeResidual(ScopeEditor& editor, int i) {
          editor.OnlyReader(node.outputs[0]) >= 0;
 }
 
+// Shapes with each unknown dimension of the inputs another number: values of the same shape then
+// have it whatever the dimensions turn out to be.
+ValueShapes ShapesOfAnyInputs(Graph& graph) {
+  std::int64_t unknown = 1009;  // larger than any window
+  const std::vector<ValueInfo> declared = graph.scopes.at(0).inputs;
+  for (ValueInfo& input : graph.scopes[0].inputs) {
+    if (!input.dims) continue;
+    for (std::int64_t& dim : *input.dims) {
+      if (dim < 0) dim = unknown++;
+    }
+  }
+  ValueShapes shapes = InferShapes(graph);
+  graph.scopes[0].inputs = declared;
+  return shapes;
+}
+
 // ---------------------------------------------------------------- Activations
 
 struct Match {
@@ -158,7 +174,7 @@ std::optional<Match> MatchActivation(ScopeEditor& editor, const std::string& val
 }  // namespace
 
 bool FuseResiduals(Graph& graph, int scope) {
-  const ValueShapes all_shapes = InferShapes(graph);
+  const ValueShapes all_shapes = ShapesOfAnyInputs(graph);
   const auto& shapes = all_shapes[static_cast<std::size_t>(scope)];
   const auto same_shape = [&](const std::string& a, const std::string& b) {
     const auto first = shapes.find(a);

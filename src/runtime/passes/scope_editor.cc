@@ -97,7 +97,11 @@ bool ScopeEditor::ScalarOf(std::string_view name, float& value) const {
 }
 
 std::string ScopeEditor::AddConstant(Tensor tensor) {
-  const std::string name = fmt::format("espalier.constant.{}", graph_.constants.size());
+  std::string name;
+  do {
+    name = fmt::format("espalier.constant.{}", new_names_++);
+  } while (constants_.front().contains(name) || makers_.contains(name) || readers_.contains(name) ||
+           other_uses_.contains(name));
   AddConstant(name, std::move(tensor));
   return name;
 }

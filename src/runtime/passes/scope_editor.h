@@ -68,6 +68,7 @@ class ScopeEditor {
   std::unordered_map<std::string, int> other_uses_;  // subgraphs, outputs
   std::unordered_map<std::string, int> outputs_;
   std::vector<std::unordered_map<std::string, int>> constants_;  // this scope, then outwards
+  std::size_t new_names_ = 0;
   bool changed_ = false;
 };
 
