@@ -44,7 +44,13 @@ std::vector<SmallTensor> FoldNode(const NodeView& view) {
   static const FoldTable table = MakeTable();
   if (!view.node().domain.empty()) return {};
   const auto it = table.find(view.node().op_type);
-  return it == table.end() ? std::vector<SmallTensor>() : it->second(view);
+  if (it == table.end()) return {};
+  auto results = it->second(view);
+  // Elements and dimensions go apart where a node contradicts itself: a Gather from nothing.
+  const bool whole = std::ranges::all_of(results, [](const SmallTensor& result) {
+    return static_cast<std::int64_t>(result.size()) == KnownElements(result.dims);
+  });
+  return whole ? results : std::vector<SmallTensor>();
 }
 
 std::shared_ptr<const SmallTensor> SmallTensorOf(const Tensor& tensor) {

@@ -8,8 +8,8 @@ double WindowAt(const SpmmInput& input, std::size_t k, std::size_t pixel) {
   const std::size_t s = k % w.kernel_w;
   const std::size_t r = k / w.kernel_w % w.kernel_h;
   const std::size_t channel = k / w.kernel_w / w.kernel_h;
-  const auto y = static_cast<std::int64_t>(pixel / w.out_w * w.stride_h + r * w.dilation_h) -
-                 static_cast<std::int64_t>(w.pad_top);
+  const auto y =
+      static_cast<std::int64_t>(pixel / w.out_w * w.stride_h + r * w.dilation_h) - w.pad_top;
   const auto x = static_cast<std::int64_t>(pixel % w.out_w * w.stride_w + s * w.dilation_w) -
                  static_cast<std::int64_t>(w.pad_left);
   if (y < 0 || x < 0 || y >= w.height || x >= w.width) return 0;

@@ -59,7 +59,7 @@ class ConvPlan {
     window.stride_w = U32(axis(attributes.strides, 1, 1));
     window.dilation_h = U32(axis(attributes.dilations, 0, 1));
     window.dilation_w = U32(axis(attributes.dilations, 1, 1));
-    window.pad_top = U32(axis(geometry.pads_begin, 0, 0));
+    window.pad_top = static_cast<std::int32_t>(axis(geometry.pads_begin, 0, 0));
     window.pad_left = U32(axis(geometry.pads_begin, 1, 0));
     window.out_h = U32(axis(geometry.out, 0, 1));
     window.out_w = U32(axis(geometry.out, 1, 1));
@@ -95,7 +95,7 @@ DepthwiseShape DepthwiseShapeOf(const ConvSizes& sizes) {
           w.stride_w,
           w.dilation_h,
           w.dilation_w,
-          w.pad_top,
+          static_cast<std::uint32_t>(w.pad_top),
           w.pad_left,
           U32(static_cast<std::int64_t>(sizes.out_channels))};
 }
@@ -106,7 +106,7 @@ std::string WindowText(const SpmmWindow& w) {
                      w.pad_left);
 }
 
-class PackedConv final : public Op {
+class PackedConv final : public Op, public StripeLayer {
  public:
   PackedConv(const OpBuild& build, const Environment& environment, const Tensor& weight)
       : environment_(environment),
@@ -157,6 +157,40 @@ class PackedConv final : public Op {
   std::string Choice() const override { return choice_.text; }
   double Sparsity() const override { return sparsity_; }
 
+  const StripeLayer* AsStripeLayer() const override {
+    const bool one_product = plan_ && plan_->sizes.groups == 1 && products_.size() == 1;
+    const bool image = plan_ && plan_->sizes.batch == 1 && input_dims_.size() == 4;
+    return image && !use_general_ && !broadcast_residual_ && (IsDepthwise() || one_product)
+               ? this
+               : nullptr;
+  }
+
+  StripeShape Shape() const override {
+    const SpmmWindow& w = plan_->sizes.window;
+    return {Size(input_dims_[1]), w.height, w.width, Size(weight_dims_[0]), w.out_h, w.out_w};
+  }
+
+  RowRange InputRows(RowRange out) const override {
+    const DepthwiseRows rows =
+        DepthwiseInputRows(DepthwiseShapeOf(plan_->sizes), out.begin, out.end);
+    return {rows.begin, rows.end};
+  }
+
+  std::size_t ScratchBytes() const override {
+    return IsDepthwise() ? 0 : SpmmScratchBytes(products_.front().matrix());
+  }
+
+  StripeOperands Operands(const OpContext& context) const override {
+    return {context.HasInput(2) ? context.In<float>(2) : nullptr,
+            context.HasInput(kResidualInput) ? context.In<float>(kResidualInput) : nullptr};
+  }
+
+  void RunRows(const StripeOperands& operands, const StripeView& in, const StripeView& out,
+               RowRange rows, std::byte* scratch) const noexcept override {
+    IsDepthwise() ? DepthwiseOnRows(operands, in, out, rows)
+                  : ProductOnRows(operands, in, out, rows, scratch);
+  }
+
  private:
   struct Call {
     const ConvSizes* sizes;
@@ -184,7 +218,7 @@ class PackedConv final : public Op {
     use_general_ = false;
   }
 
-  Call CallOf(OpContext& context, const Value& x) const {
+  Call CallOf(OpContext& context, const Value& x) {
     Call call{};
     call.sizes = &plan_->sizes;
     call.y = &context.Output(0, DType::kFloat32, plan_->output);
@@ -206,6 +240,7 @@ class PackedConv final : public Op {
         call.broadcast = &residual;
       }
     }
+    broadcast_residual_ = call.broadcast != nullptr;
     return call;
   }
 
@@ -232,6 +267,46 @@ class PackedConv final : public Op {
                                  sizes.window.out_h};
       DepthwiseConv(shape, {weight_.values().data(), call.bias}, input, output, range);
     });
+  }
+
+  void DepthwiseOnRows(const StripeOperands& operands, const StripeView& in, const StripeView& out,
+                       RowRange rows) const {
+    const ConvSizes& sizes = plan_->sizes;
+    const std::size_t width = sizes.window.out_w;
+    const float* const residual =
+        operands.residual == nullptr ? nullptr : operands.residual + rows.begin * width;
+    DepthwiseConv(DepthwiseShapeOf(sizes), {weight_.values().data(), operands.bias},
+                  {in.data, in.plane_stride, in.rows.begin, in.rows.size()},
+                  {out.data + (rows.begin - out.rows.begin) * width, out.plane_stride, residual,
+                   sizes.out_pixels, activation_},
+                  {0, Size(weight_dims_[0]), rows.begin, rows.end});
+  }
+
+  void ProductOnRows(const StripeOperands& operands, const StripeView& in, const StripeView& out,
+                     RowRange rows, std::byte* scratch) const {
+    const SpmmWindow& whole = plan_->sizes.window;
+    const std::size_t width = whole.out_w;
+    SpmmInput input{SpmmInputKind::kPlanes, in.data, in.plane_stride, whole};
+    if (IsPointwise(whole)) {
+      input.x += (rows.begin - in.rows.begin) * width;
+    } else {
+      // Row 0 of the window's image is the first of the rows at hand, output row 0 that of `rows`.
+      input.kind = SpmmInputKind::kWindow;
+      input.window.height = static_cast<std::uint32_t>(in.rows.size());
+      input.window.out_h = static_cast<std::uint32_t>(rows.size());
+      input.window.pad_top =
+          static_cast<std::int32_t>(whole.pad_top + static_cast<std::int64_t>(in.rows.begin) -
+                                    static_cast<std::int64_t>(rows.begin * whole.stride_h));
+    }
+    SpmmOutput output;
+    output.y = out.data + (rows.begin - out.rows.begin) * width;
+    output.ld = out.plane_stride;
+    output.bias = operands.bias;
+    if (operands.residual != nullptr) output.residual = operands.residual + rows.begin * width;
+    output.residual_ld = plan_->sizes.out_pixels;
+    output.activation = activation_;
+    const PackedMatrix& matrix = products_.front().matrix();
+    Spmm(matrix, input, output, {0, rows.size() * width, 0, matrix.row_blocks()}, scratch);
   }
 
   ProductCall ProductFor(const Call& call, std::size_t image, std::size_t group) const {
@@ -301,6 +376,7 @@ class PackedConv final : public Op {
   double sparsity_;
   std::unique_ptr<Op> general_;
   bool use_general_ = false;
+  bool broadcast_residual_ = false;  // in the last run
   Dims input_dims_;
   std::optional<ConvPlan> plan_;
   std::vector<PackedProduct> products_;

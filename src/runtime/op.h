@@ -10,6 +10,7 @@
 
 #include "espalier/base/error.h"
 #include "espalier/graph/graph.h"
+#include "runtime/stripe_layer.h"
 #include "runtime/value.h"
 
 namespace espalier::runtime {
@@ -78,6 +79,8 @@ class Op {
   virtual std::string Reason() const { return ""; }
   /// What SessionOptions::choices may repeat; empty if there was nothing to choose.
   virtual std::string Choice() const { return ""; }
+  /// How to run a few rows at a time, with the shapes of the last run; null if it cannot.
+  virtual const StripeLayer* AsStripeLayer() const { return nullptr; }
   /// Share of zeros in the weight; -1 without one.
   virtual double Sparsity() const { return -1; }
 };

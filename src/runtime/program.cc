@@ -11,6 +11,7 @@
 #include "runtime/make_op.h"
 #include "runtime/program_context.h"
 #include "runtime/storage.h"
+#include "runtime/stripe_plan.h"
 
 namespace espalier::runtime {
 namespace {
@@ -78,6 +79,10 @@ StepReport ReportOf(const Step& step) {
   report.kernel = step.op->Kernel();
   report.reason = step.op->Reason();
   report.choice = step.op->Choice();
+  if (!step.stripes.empty()) {
+    report.choice += report.choice.empty() ? step.stripes : " " + step.stripes;
+  }
+  if (step.group >= 0) report.reason += report.reason.empty() ? "striped" : "; striped";
   report.sparsity = step.op->Sparsity();
   report.milliseconds = 1e3 * step.seconds;
   return report;
@@ -208,29 +213,36 @@ void Program::RunStep(Step& step) {
   if (!planned_ && scope_ == 0) MarkFixed(step);
 }
 
-void Program::Run() {
-  for (Step& step : steps_) {
-    if (!step.skip) RunStep(step);
+void Program::RunSteps(bool timed) {
+  using Clock = std::chrono::steady_clock;
+  int apart = -1;  // a group whose steps run one by one
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    Step& step = steps_[i];
+    step.seconds = 0;
+    if (step.skip) continue;
+    if (step.group >= 0 && step.group != apart) {
+      StripeGroup& group = groups_[static_cast<std::size_t>(step.group)];
+      if (RunGroup(group, timed)) {
+        i = group.steps.back();
+        continue;
+      }
+      apart = step.group;
+    }
+    const auto begin = timed ? Clock::now() : Clock::time_point();
+    RunStep(step);
+    if (timed) step.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   }
   LoadOutputs();
 }
+
+void Program::Run() { RunSteps(false); }
+
+void Program::RunTimed() { RunSteps(true); }
 
 void Program::LoadOutputs() {
   // An output that is a constant has not been touched by a step.
   ProgramContext context(*this, reader_);
   for (std::size_t i = 0; i < outputs_.size(); ++i) context.Input(i);
-}
-
-void Program::RunTimed() {
-  using Clock = std::chrono::steady_clock;
-  for (Step& step : steps_) {
-    step.seconds = 0;
-    if (step.skip) continue;
-    const auto begin = Clock::now();
-    RunStep(step);
-    step.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-  }
-  LoadOutputs();
 }
 
 void Program::Plan() {
@@ -239,11 +251,14 @@ void Program::Plan() {
       return id < 0 || slots_[static_cast<std::size_t>(id)].fixed;
     });
   }
-  const StoragePlan plan = PlanStorage(slots_, steps_, inputs_, outputs_);
+  for (Slot& slot : slots_) slot.made = slot.made || slot.value.data != nullptr;
+  const StoragePlan plan = PlanStorage(slots_, steps_, inputs_, outputs_, groups_);
+  arena_ = AlignedBuffer();  // an earlier plan's may be larger
   std::byte* base = arena_.Reserve(plan.bytes);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
     slot.planned_view_of = slot.view_of;
+    slot.planned = Value();
     if (plan.offsets[i] == kNoStorage) continue;
     slot.planned = slot.value;
     slot.planned.data = base + plan.offsets[i];

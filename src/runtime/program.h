@@ -21,6 +21,7 @@ struct Slot {
   std::string name;
   Value value;               ///< As it is now; data null if nothing made it yet.
   int constant = -1;         ///< Index in Graph::constants; -1 if the value is made while running.
+  bool made = false;         ///< By a run before the first plan.
   bool fixed = false;        ///< The same in every run with these input shapes: made once, kept.
   bool shape_fixed = false;  ///< Its dimensions are.
   int view_of = -1;          ///< Slot whose bytes it shares; -1 if it has its own.
@@ -36,9 +37,13 @@ struct Step {
   std::unique_ptr<Op> op;
   std::vector<int> inputs;  ///< Slots; -1 for one left out. Then what its subgraphs read from here.
   std::vector<int> outputs;
-  bool skip = false;   ///< All outputs are fixed.
-  double seconds = 0;  ///< Of the last run with timing.
+  bool skip = false;    ///< All outputs are fixed.
+  int group = -1;       ///< Of stripes that the step runs in; -1 if it runs alone.
+  std::string stripes;  ///< What the group's first step adds to its choice.
+  double seconds = 0;   ///< Of the last run with timing.
 };
+
+struct StripeGroup;
 
 /// Memory on the heap for the slot's value, as its type and dimensions say.
 /// @throws Error  kUnsupported if the memory runs out, or for a type or shape that nothing holds.
@@ -79,6 +84,15 @@ class Program {
   /// their steps left out.
   void Plan();
 
+  /// Lets layers run together in stripes, where the session's options or the cost model say so,
+  /// and plans again. Returns whether there is anything to time: feed the inputs and call
+  /// RunTimed() and KeepTimes() a few times before and after SetStripes(true), then
+  /// KeepFasterStripes().
+  bool FindStripes();
+  void SetStripes(bool on);
+  void KeepTimes();
+  void KeepFasterStripes();
+
   std::span<const Step> steps() const { return steps_; }
   const Slot& slot(int i) const { return slots_[static_cast<std::size_t>(i)]; }
   std::size_t arena_bytes() const { return arena_.size(); }
@@ -90,6 +104,9 @@ class Program {
   int AddSlot(const std::string& name);
   void AddStep(const Node& node);
   void RunStep(Step& step);
+  void RunSteps(bool timed);
+  bool RunGroup(StripeGroup& group, bool timed);
+  void MarkGroups();
   void LoadOutputs();
   void MarkFixed(const Step& step);
 
@@ -107,6 +124,10 @@ class Program {
   std::vector<int> captured_slots_;
   AlignedBuffer arena_;
   AlignedBuffer scratch_;
+  std::vector<StripeGroup> found_;    // by FindStripes()
+  std::vector<StripeGroup> groups_;   // in use
+  std::vector<double> best_apart_;    // seconds of each found group's steps without stripes, ...
+  std::vector<double> best_striped_;  // ... and with
   bool planned_ = false;
 };
 

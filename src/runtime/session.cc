@@ -24,6 +24,9 @@ using runtime::Value;
 // Plans that a session keeps: each has packed weights of its own.
 constexpr std::size_t kMostPlans = 16;
 
+// Runs with and as many without stripes, of which the quickest count.
+constexpr int kStripeTrials = 3;
+
 std::uint64_t LimitOf(const SessionOptions& options) {
   if (options.memory_limit != 0) return options.memory_limit;
   const long pages = sysconf(_SC_PHYS_PAGES);
@@ -133,6 +136,7 @@ struct Session::Impl {
   Planned& PlanFor();
   std::unique_ptr<Planned> MakePlan();
   void Feed(Program& program);
+  void TimeStripes(Program& program);
   void Run(std::span<const InputTensor> given, bool timed);
   void Collect(const Program& program);
 };
@@ -203,7 +207,22 @@ std::unique_ptr<Session::Impl::Planned> Session::Impl::MakePlan() {
   Feed(*plan->program);
   plan->program->Run();
   plan->program->Plan();
+  if (plan->program->FindStripes()) TimeStripes(*plan->program);
   return plan;
+}
+
+// In place, in the whole network: what else lies in the caches decides.
+void Session::Impl::TimeStripes(Program& program) {
+  for (const bool striped : {false, true}) {
+    program.SetStripes(striped);
+    for (int i = 0; i < kStripeTrials; ++i) {
+      environment.loop_trips = 0;
+      Feed(program);
+      program.RunTimed();
+      program.KeepTimes();
+    }
+  }
+  program.KeepFasterStripes();
 }
 
 void Session::Impl::Run(std::span<const InputTensor> given, bool timed) {

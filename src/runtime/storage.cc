@@ -54,7 +54,7 @@ std::vector<bool> WrittenByPlan(std::span<const Slot> slots, std::span<const Ste
       if (id < 0) continue;
       const Slot& slot = slots[static_cast<std::size_t>(id)];
       written[static_cast<std::size_t>(id)] =
-          slot.constant < 0 && !slot.fixed && slot.view_of < 0 && slot.value.data != nullptr;
+          slot.constant < 0 && !slot.fixed && slot.view_of < 0 && slot.made;
     }
   }
   return written;
@@ -96,8 +96,14 @@ void PlaceInConcats(Pieces& pieces, std::span<const Step> steps, const std::vect
 }  // namespace
 
 StoragePlan PlanStorage(std::span<const Slot> slots, std::span<const Step> steps,
-                        std::span<const int> inputs, std::span<const int> outputs) {
+                        std::span<const int> inputs, std::span<const int> outputs,
+                        std::span<const StripeGroup> groups) {
   std::vector<bool> written = WrittenByPlan(slots, steps);
+  for (const StripeGroup& group : groups) {
+    for (std::size_t i = 0; i + 1 < group.steps.size(); ++i) {
+      written[static_cast<std::size_t>(steps[group.steps[i]].outputs[0])] = false;
+    }
+  }
   Pieces pieces(slots);
   PlaceInConcats(pieces, steps, written);
   for (const int input : inputs) written[static_cast<std::size_t>(input)] = true;
@@ -118,6 +124,16 @@ StoragePlan PlanStorage(std::span<const Slot> slots, std::span<const Step> steps
     for (const int slot : step.outputs) touch(slot, i);
   }
   for (const int output : outputs) touch(output, end);
+  // A group reads its inputs and writes its output from its first step to its last.
+  for (const StripeGroup& group : groups) {
+    for (const std::size_t i : group.steps) {
+      for (const int at :
+           {static_cast<int>(group.steps.front()), static_cast<int>(group.steps.back())}) {
+        for (const int slot : steps[i].inputs) touch(slot, at);
+        for (const int slot : steps[i].outputs) touch(slot, at);
+      }
+    }
+  }
 
   std::vector<Lifetime> roots;
   std::vector<std::size_t> root_slots;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtime/program.h"
+#include "runtime/stripe_plan.h"
 
 namespace espalier::runtime {
 
@@ -19,8 +20,10 @@ struct StoragePlan {
 
 /// Gives the values that steps make, as the last run left them, places in one arena, by the time
 /// that each is in use. An input of a Concat whose elements are one run of the output is placed
-/// inside of the output, so that nothing has to be copied.
+/// inside of the output, so that nothing has to be copied. What a group of stripes hands from step
+/// to step gets none.
 StoragePlan PlanStorage(std::span<const Slot> slots, std::span<const Step> steps,
-                        std::span<const int> inputs, std::span<const int> outputs);
+                        std::span<const int> inputs, std::span<const int> outputs,
+                        std::span<const StripeGroup> groups);
 
 }  // namespace espalier::runtime

@@ -216,6 +216,20 @@ TEST(ShapeRobustness, RepeatedConcatDoesNotGrowWithoutBound) {
   EXPECT_EQ(builder.DimsOf("y40"), Dims({-1}));
 }
 
+// Two elements by the indices' shape, none by the data: nobody may read them.
+TEST(ShapeRobustness, GatherFromNothingHasNoElements) {
+  GraphBuilder builder;
+  builder.Constant("none", TensorOf(DType::kFloat32, {0}, std::vector<float>()))
+      .Constant("at", IntVector({0, 0}))
+      .Constant("yes", TensorOf(DType::kBool, {2}, std::vector<std::uint8_t>{1, 1}))
+      .Constant("other", FloatVector({1, 2}))
+      .Add("Gather", {"none", "at"}, {"picked"})
+      .Add("Where", {"yes", "picked", "other"}, {"where"})
+      .Add("Add", {"picked", "other"}, {"sum"});
+  EXPECT_EQ(builder.DimsOf("where"), Dims({2}));
+  EXPECT_EQ(builder.DimsOf("sum"), Dims({2}));
+}
+
 // 40 000 reductions and copies of a 4096-element tensor: 0.16 G elements without the budget.
 TEST(ShapeRobustness, ManyFoldsOfALargeTensorComeToAnEnd) {
   GraphBuilder builder;

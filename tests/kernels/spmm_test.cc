@@ -112,7 +112,7 @@ SpmmWindow Window(std::uint32_t size, std::uint32_t kernel, std::uint32_t stride
   w.kernel_w = kernel;
   w.stride_h = w.stride_w = stride;
   w.dilation_h = w.dilation_w = dilation;
-  w.pad_top = pad;
+  w.pad_top = static_cast<std::int32_t>(pad);
   w.pad_left = pad;
   const std::uint32_t reach = dilation * (kernel - 1) + 1;
   w.out_h = (w.height + 2 * pad - reach) / stride + 1;

@@ -26,7 +26,9 @@ struct SpmmWindow {
   std::uint32_t stride_w = 1;
   std::uint32_t dilation_h = 1;
   std::uint32_t dilation_w = 1;
-  std::uint32_t pad_top = 0;   ///< Zeros above and, as far as out_h asks, below.
+  /// Zeros above and, as far as out_h asks, below. Less than 0: the first output row reads input
+  /// rows from -pad_top on.
+  std::int32_t pad_top = 0;
   std::uint32_t pad_left = 0;  ///< Zeros left and, as far as out_w asks, right.
   std::uint32_t out_h = 0;     ///< Pixel p is row p / out_w, column p % out_w of the output.
   std::uint32_t out_w = 0;

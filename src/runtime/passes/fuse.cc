@@ -174,19 +174,21 @@ std::optional<Match> MatchActivation(ScopeEditor& editor, const std::string& val
 }  // namespace
 
 bool FuseResiduals(Graph& graph, int scope) {
-  const ValueShapes all_shapes = ShapesOfAnyInputs(graph);
-  const auto& shapes = all_shapes[static_cast<std::size_t>(scope)];
+  std::optional<ValueShapes>
+      shapes;  // of the whole graph: only for a scope that has a use for them
   const auto same_shape = [&](const std::string& a, const std::string& b) {
-    const auto first = shapes.find(a);
-    const auto second = shapes.find(b);
-    return first != shapes.end() && second != shapes.end() && first->second == second->second;
+    if (!shapes) shapes = ShapesOfAnyInputs(graph);
+    const auto& own = (*shapes)[static_cast<std::size_t>(scope)];
+    const auto first = own.find(a);
+    const auto second = own.find(b);
+    return first != own.end() && second != own.end() && first->second == second->second;
   };
   ScopeEditor editor(graph, scope);
   for (std::size_t i = 0; i < editor.NodeCount(); ++i) {
     const Node& add = editor.node(i);
     if (editor.IsRemoved(i) || add.op_type != "Add" || !add.domain.empty() ||
         add.inputs.size() != 2 || add.inputs[0] == add.inputs[1] ||
-        add.attributes.contains("broadcast") || !same_shape(add.inputs[0], add.inputs[1])) {
+        add.attributes.contains("broadcast")) {
       continue;
     }
     const int makers[2] = {editor.Maker(add.inputs[0]), editor.Maker(add.inputs[1])};
@@ -194,6 +196,7 @@ bool FuseResiduals(Graph& graph, int scope) {
     int side = makers[1] > makers[0] ? 1 : 0;
     if (!CanTakeResidual(editor, makers[side])) side = 1 - side;
     if (!CanTakeResidual(editor, makers[side])) continue;
+    if (!same_shape(add.inputs[0], add.inputs[1])) continue;
     const std::string other = add.inputs[side == 0 ? 1 : 0];
     const std::string output = add.outputs[0];
     if (editor.ConstantOf(other) != nullptr) continue;
