@@ -185,8 +185,9 @@ void ChoosePlainRows(const SpmmRows& c) {
 template <size_t kVectors, PackedValue kValue>
 void UnstructuredRows(const SpmmRows& c) {
   if constexpr (kValue == PackedValue::kFloat32) {
-    const bool plain =
-        c.residual == nullptr && c.count >= hn::Lanes(SpmmTag()) && IsClamp(c.activation.kind);
+    const bool cheap =
+        IsClamp(c.activation.kind) || c.activation.kind == ActivationKind::kHardSwish;
+    const bool plain = c.count >= hn::Lanes(SpmmTag()) && cheap;
     if (c.strips == 1 && (plain || !c.last)) return ChoosePlainRows<kVectors>(c);
   }
   const size_t width = kVectors * hn::Lanes(SpmmTag());
