@@ -292,16 +292,23 @@ TEST(DepthToSpace, FollowsTheDefinitionAndIsUndone) {
       return Position{p[0], mode == "DCR" ? block * 3 + p[1] : p[1] * 4 + block, p[2] / 2,
                       p[3] / 2};
     });
-    if (mode == "CRD") continue;
-    OpRunner back("SpaceToDepth");
-    back.Set("blocksize", std::int64_t{2});
+    OpRunner back("SpaceToDepth", 28);  // the first version with a mode
+    back.Set("blocksize", std::int64_t{2}).Set("mode", mode);
     EXPECT_EQ(ElementsOf<std::uint32_t>(back.Run1({out})),
               ElementsOf<std::uint32_t>(Counting<std::uint32_t>(dims)));
   }
+  OpRunner by_default("SpaceToDepth");
+  by_default.Set("blocksize", std::int64_t{2});
+  const Tensor depth = by_default.Run1({Counting<std::uint32_t>(want)});
+  EXPECT_EQ(ElementsOf<std::uint32_t>(depth),
+            ElementsOf<std::uint32_t>(
+                by_default.Set("mode", std::string("DCR")).Run1({Counting<std::uint32_t>(want)})));
   EXPECT_TRUE(OpRunner("DepthToSpace").Fails({RandomTensor(dims, 1)}));
   EXPECT_TRUE(
       OpRunner("DepthToSpace").Set("blocksize", std::int64_t{5}).Fails({RandomTensor(dims, 1)}));
-  EXPECT_TRUE(OpRunner("DepthToSpace").Set("mode", std::string("RCD")).IsRefused(1));
+  for (const char* op : {"DepthToSpace", "SpaceToDepth"}) {
+    EXPECT_TRUE(OpRunner(op).Set("mode", std::string("RCD")).IsRefused(1));
+  }
 }
 
 TEST(ReverseSequence, ReversesTheFirstPart) {

@@ -153,7 +153,7 @@ class DepthSpaceOp final : public Op {
       : to_space_(build.node().op_type == "DepthToSpace"), block_(build.Int("blocksize", 0)) {
     const std::string mode = build.String("mode", "DCR");
     if (mode != "DCR" && mode != "CRD") build.Refuse(fmt::format("the mode '{}'", mode));
-    columns_first_ = to_space_ && mode == "CRD";
+    columns_first_ = mode == "CRD";
     if (block_ < 1 || block_ > kMaxBlock) {
       throw Error(ErrorCode::kBadFile, fmt::format("a blocksize of {}", block_));
     }
@@ -195,7 +195,10 @@ class DepthSpaceOp final : public Op {
     if (to_space_) {
       for (const Axis& axis : axes) copy_.Add(axis.size, axis.depth, axis.space);
     } else {
-      for (const int i : {0, 3, 5, 1, 2, 4}) copy_.Add(axes[i].size, axes[i].space, axes[i].depth);
+      constexpr int kOrders[][6] = {{0, 3, 5, 1, 2, 4}, {0, 1, 3, 5, 2, 4}};  // as the depth side
+      for (const int i : kOrders[columns_first_ ? 1 : 0]) {
+        copy_.Add(axes[i].size, axes[i].space, axes[i].depth);
+      }
     }
     copy_.Run(context.threads(), x.data, out.data);
   }
