@@ -6,6 +6,7 @@
 #include "espalier/kernels/rows.h"
 #include "hwy/foreach_target.h"  // compiles the part below once for each ISA
 #include "hwy/highway.h"
+#include "kernels/select_max-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
@@ -17,9 +18,9 @@ struct MaxOf {
   static constexpr float kNothing = -std::numeric_limits<float>::infinity();
   template <class V>
   HWY_INLINE V operator()(V a, V b) const {
-    return hn::Max(a, b);
+    return SelectMax(a, b);
   }
-  static float Scalar(float a, float b) { return std::max(a, b); }
+  static float Scalar(float a, float b) { return a > b ? a : b; }
 };
 
 struct SumOf {

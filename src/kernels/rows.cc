@@ -67,10 +67,16 @@ HWY_INLINE double SumOf(size_t count, const Map& map) {
   return sum;
 }
 
+// Highway's Exp gives 0 for NaN; a sum of it makes the whole row NaN, as in ONNX Runtime.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V ExpKeepingNan(D d, V x) {
+  return hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(d, x));
+}
+
 void SoftmaxRowKernel(const float* x, float* out, size_t count) {
   const float max = RowMax(x, count);
   const double sum = SumOf(count, [&](auto tag, size_t i) HWY_ATTR {
-    const auto e = hn::Exp(tag, hn::Sub(hn::LoadU(tag, x + i), hn::Set(tag, max)));
+    const auto e = ExpKeepingNan(tag, hn::Sub(hn::LoadU(tag, x + i), hn::Set(tag, max)));
     hn::StoreU(e, tag, out + i);
     return e;
   });
@@ -83,7 +89,7 @@ void SoftmaxRowKernel(const float* x, float* out, size_t count) {
 void LogSoftmaxRowKernel(const float* x, float* out, size_t count) {
   const float max = RowMax(x, count);
   const double sum = SumOf(count, [&](auto tag, size_t i) HWY_ATTR {
-    return hn::Exp(tag, hn::Sub(hn::LoadU(tag, x + i), hn::Set(tag, max)));
+    return ExpKeepingNan(tag, hn::Sub(hn::LoadU(tag, x + i), hn::Set(tag, max)));
   });
   const auto log = static_cast<float>(std::log(sum));
   ForVectors(count, [&](auto tag, size_t i) HWY_ATTR {

@@ -158,7 +158,7 @@ void PlainRows(const SpmmRows& c) {
         const auto low = hn::Set(d, clamp.low);
         const auto high = hn::Set(d, clamp.high);
         ESPALIER_UNROLL for (size_t i = 0; i < kVectors; ++i) {
-          acc[i] = hn::Min(high, hn::Max(low, acc[i]));
+          acc[i] = ClampKeepingNan(low, high, acc[i]);
         }
       }
       float* const to = y + row * y_ld;

@@ -1,5 +1,7 @@
 #include "espalier/kernels/rows.h"
 
+#include <fmt/format.h>
+
 #include <cfloat>
 #include <cmath>
 #include <limits>
@@ -44,6 +46,39 @@ void ExpectActivatesLikeThePlainFunction() {
 
 TEST(Rows, ActivatesLikeThePlainFunction) { OnEachIsa(ExpectActivatesLikeThePlainFunction); }
 
+// The same bits of meaning: NaN for NaN, else close.
+void ExpectSame(float got, float want, const std::string& where) {
+  if (std::isnan(want)) {
+    EXPECT_TRUE(std::isnan(got)) << where << ": " << got << " instead of NaN";
+  } else if (std::isinf(want)) {
+    EXPECT_EQ(got, want) << where;
+  } else {
+    EXPECT_NEAR(got, want, 8 * FLT_EPSILON * (std::abs(want) + 1)) << where;
+  }
+}
+
+TEST(Rows, ActivatesNanAndFarNumbersOnEveryIsa) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const std::vector<float> special = {kNan, -kNan,  kInfinity, -kInfinity, 87,     -87,   89,  -89,
+                                      104,  -104.5, 130,       -130,       1000,   -1000, 1e6, -1e6,
+                                      0.0f, -0.0f,  FLT_MAX,   -FLT_MAX,   1e-40f, -200};
+  OnEachIsa([&] {
+    for (int kind = 0; kind <= static_cast<int>(ActivationKind::kTanh); ++kind) {
+      const Activation activation{static_cast<ActivationKind>(kind), 0.2f, 0.5f};
+      for (std::size_t begin = 0; begin < special.size(); ++begin) {  // every lane and the rest
+        std::vector<float> x(special.begin() + static_cast<std::ptrdiff_t>(begin), special.end());
+        const std::vector<float> before = x;
+        ActivateRow(activation, nullptr, x.data(), x.size());
+        for (std::size_t i = 0; i < x.size(); ++i) {
+          ExpectSame(x[i], Activate(activation, before[i]),
+                     fmt::format("kind {} of {}", kind, before[i]));
+        }
+      }
+    }
+  });
+}
+
 void ExpectSoftmaxSumsToOneAndMatchesDouble() {
   for (const std::size_t count : kCounts) {
     std::vector<float> x = Random(count, -20, 20, 3);
@@ -63,6 +98,23 @@ void ExpectSoftmaxSumsToOneAndMatchesDouble() {
 }
 
 TEST(Rows, SoftmaxSumsToOneAndMatchesDouble) { OnEachIsa(ExpectSoftmaxSumsToOneAndMatchesDouble); }
+
+TEST(Rows, SoftmaxOfNanIsNanOnEveryIsa) {
+  OnEachIsa([] {
+    for (const std::size_t count : {1, 3, 8, 37}) {
+      for (const std::size_t at : {std::size_t{0}, count / 2, count - 1}) {
+        std::vector<float> x = Random(count, -20, 20, 3);
+        x[at] = std::numeric_limits<float>::quiet_NaN();
+        std::vector<float> soft(count), log(count);
+        SoftmaxRow(x.data(), soft.data(), count);
+        LogSoftmaxRow(x.data(), log.data(), count);
+        for (std::size_t i = 0; i < count; ++i) {
+          ASSERT_TRUE(std::isnan(soft[i]) && std::isnan(log[i])) << count << " " << at << " " << i;
+        }
+      }
+    }
+  });
+}
 
 void ExpectMomentsAndNormalizeMatchDouble() {
   for (const std::size_t count : kCounts) {
@@ -135,6 +187,48 @@ void ExpectPoolsEveryWindowOfARow() {
 }
 
 TEST(Rows, PoolsEveryWindowOfARow) { OnEachIsa(ExpectPoolsEveryWindowOfARow); }
+
+// PoolKind::kMax to the letter.
+float WantMaxWithNan(const PoolRowShape& shape, const std::vector<const float*>& rows,
+                     std::size_t x) {
+  const auto larger = [](float a, float b) { return a > b ? a : b; };
+  constexpr float kNothing = -std::numeric_limits<float>::infinity();
+  float result = kNothing;
+  for (std::size_t k = 0; k < shape.kernel; ++k) {
+    const std::size_t at = x * shape.stride + k;
+    float column = kNothing;
+    if (at >= shape.pad && at - shape.pad < shape.in) {
+      for (const float* row : rows) column = larger(column, row[at - shape.pad]);
+    }
+    result = larger(result, column);
+  }
+  return result;
+}
+
+TEST(Rows, MaxOfNanIsTheSameInEveryLaneOnEveryIsa) {
+  std::vector<float> data = Random(3 * 70, -9, 9, 8);
+  for (std::size_t i = 0; i < data.size(); i += 1 + i % 5) {
+    data[i] = std::numeric_limits<float>::quiet_NaN();
+  }
+  OnEachIsa([&] {
+    for (const std::size_t kernel : {1, 2, 3, 5}) {
+      for (const std::size_t stride : {1, 2, 3}) {
+        for (const std::size_t pad : {0, 1}) {
+          const PoolRowShape shape{70, (70 + 2 * pad - kernel) / stride + 1, kernel, stride, pad};
+          const std::vector<const float*> rows = {data.data(), data.data() + 70, data.data() + 140};
+          std::vector<float> scratch(PoolRowScratch(shape)), out(shape.out, -1);
+          PoolRow(PoolKind::kMax, shape, rows.data(), 3, scratch.data(), out.data());
+          for (std::size_t x = 0; x < shape.out; ++x) {
+            const float want = WantMaxWithNan(shape, rows, x);
+            ASSERT_TRUE(out[x] == want || (std::isnan(out[x]) && std::isnan(want)))
+                << "kernel " << kernel << " stride " << stride << " x " << x << ": " << out[x]
+                << " instead of " << want;
+          }
+        }
+      }
+    }
+  });
+}
 
 }  // namespace
 }  // namespace espalier

@@ -191,5 +191,46 @@ TEST(Spmm, MatchesReferenceForEveryKindAndTileOnEveryIsa) {
   });
 }
 
+// Rows whose bias is NaN, or far beyond where an exponential overflows.
+void ExpectKeepsNanAndFarNumbers(const SpmmCase& c) {
+  SCOPED_TRACE(c.ToString());
+  SpmmBuffers b = MakeBuffers(c);
+  b.input.x = b.x.data();
+  constexpr float kFar[] = {std::numeric_limits<float>::quiet_NaN(), -1000, 1000, -110, 110};
+  for (std::size_t i = 0; i < std::size(kFar); ++i) b.bias[2 * i + 1] = kFar[i];
+  const PackedMatrix packed = PackSparse(b.weights, c.rows, c.cols, c.pack);
+  const std::vector<float> dense = UnpackSparse(packed);
+  std::vector<float> got(b.y_size, -7.0f), want = got;
+  SpmmReference(dense.data(), c.rows, c.cols, b.input, MakeOutput(c, b, want.data()), 0, c.pixels);
+  RunCase(c, packed, b.input, MakeOutput(c, b, got.data()));
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    if (std::isnan(want[i])) {
+      ASSERT_TRUE(std::isnan(got[i])) << got[i] << " instead of NaN at " << i;
+    } else {
+      ASSERT_NEAR(got[i], want[i], 1e-5 * (std::abs(want[i]) + 1)) << "at " << i;
+    }
+  }
+}
+
+TEST(Spmm, KeepsNanAndFarNumbersInEveryActivationOnEveryIsa) {
+  OnEachIsa([] {
+    for (const PackedKind kind : kKinds) {
+      for (int activation = 0; activation <= static_cast<int>(ActivationKind::kTanh);
+           ++activation) {
+        for (const std::size_t pixels : {3, 24, 61}) {
+          for (const SpmmOutputKind output : kOutputs) {
+            SpmmCase c;
+            c.pixels = pixels;
+            c.output = output;
+            c.pack.kind = kind;
+            c.activation = {static_cast<ActivationKind>(activation), 0.2f, 0.5f};
+            ExpectKeepsNanAndFarNumbers(c);
+          }
+        }
+      }
+    }
+  });
+}
+
 }  // namespace
 }  // namespace espalier

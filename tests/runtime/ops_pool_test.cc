@@ -191,5 +191,23 @@ TEST(Regions, OutsideTheImagesAreErrors) {
   EXPECT_NO_THROW(max.Run1({x, MakeTensor<float>({1, 5}, {1, -inf, 0, NAN, inf})}));
 }
 
+TEST(MaxPool, ANaNStaysAsTheLastOfAWindow) {
+  for (const std::int64_t size : {5, 8, 21, 64}) {
+    for (std::int64_t at = 0; at < size; ++at) {
+      std::vector<float> x(static_cast<std::size_t>(size), 1.0f);
+      x[static_cast<std::size_t>(at)] = NAN;
+      const Tensor input = MakeTensor<float>({1, 1, 1, size}, x);
+      OpRunner pool("MaxPool");
+      pool.Set("kernel_shape", std::vector<std::int64_t>{1, 3});
+      const auto y = ElementsOf<float>(pool.Run1({input}));
+      for (std::int64_t i = 0; i < size - 2; ++i) {
+        EXPECT_EQ(std::isnan(y[static_cast<std::size_t>(i)]), i + 2 == at) << size << " " << at;
+      }
+      const float max = ElementsOf<float>(OpRunner("GlobalMaxPool").Run1({input}))[0];
+      EXPECT_EQ(std::isnan(max), at == size - 1) << size << " " << at;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace espalier::runtime

@@ -9,7 +9,7 @@ namespace espalier {
 // Operations on runs of neighbouring float32 values. Pointers need no alignment. Sums run in the
 // vector's lanes, so ISAs agree to rounding, not to the bit.
 
-/// values[i] = activation(values[i] + residual[i]), in place.
+/// values[i] = activation(values[i] + residual[i]), in place. NaN stays NaN.
 /// @param residual  Null for none.
 void ActivateRow(const Activation& activation, const float* residual, float* values,
                  std::size_t count) noexcept;
@@ -39,7 +39,9 @@ void ScaleRow(const float* x, float scale, float shift, float* out, std::size_t 
 
 /// What a pooling window does.
 enum class PoolKind : unsigned char {
-  kMax,  ///< The largest; -infinity over nothing.
+  /// The largest; -infinity over nothing and outside the row. a > b ? a : b down each column, then
+  /// along the columns, so that of NaNs the last element's stays: as ONNX Runtime's vectors on x86.
+  kMax,
   kSum,
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "espalier/kernels/rows.h"
 #include "runtime/ops/float_op.h"
@@ -55,9 +56,25 @@ class GlobalPoolOp final : public FloatOp {
                    });
   }
 
+  // A NaN stays where it is the last element, as in PoolKind::kMax.
+  template <typename T>
+  static T MaxOf(const T* x, std::int64_t size) {
+    const auto larger = [](T a, T b) { return a > b ? a : b; };
+    T lanes[8];  // independent maxima, which the compiler makes vectors of
+    std::fill(lanes, lanes + 8, -std::numeric_limits<T>::infinity());
+    std::int64_t i = 0;
+    for (; i + 8 <= size; i += 8) {
+      for (int lane = 0; lane < 8; ++lane) lanes[lane] = larger(lanes[lane], x[i + lane]);
+    }
+    T max = lanes[0];
+    for (int lane = 1; lane < 8; ++lane) max = larger(max, lanes[lane]);
+    for (; i < size; ++i) max = larger(max, x[i]);
+    return max;
+  }
+
   template <typename T>
   T PoolPlane(const T* x, std::int64_t size) const {
-    if (kind_ == Kind::kMax) return *std::max_element(x, x + size);
+    if (kind_ == Kind::kMax) return MaxOf(x, size);
     if (kind_ == Kind::kAverage) {
       double sum = 0;
       std::int64_t i = 0;

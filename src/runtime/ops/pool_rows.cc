@@ -28,7 +28,8 @@ void PoolOneRow(PoolKind kind, const Window3d& window, const PoolRowShape& shape
     float* to = first ? out : workspace.more;
     PoolRow(kind, shape, rows.data(), count, workspace.padded, to);
     for (std::size_t i = 0; !first && i < shape.out; ++i) {
-      out[i] = kind == PoolKind::kMax ? std::max(out[i], to[i]) : out[i] + to[i];
+      const float max = out[i] > to[i] ? out[i] : to[i];  // NaN: as in PoolKind::kMax
+      out[i] = kind == PoolKind::kMax ? max : out[i] + to[i];
     }
     first = false;
     count = 0;
