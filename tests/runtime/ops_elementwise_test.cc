@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -89,6 +90,47 @@ TEST(Arithmetic, IntegersWrapAndDivideByZeroSafely) {
   EXPECT_EQ(run("Sub", {kMin}, {1}), (std::vector<std::int32_t>{2147483647}));
   EXPECT_EQ(run("Pow", {2, -1, -1, 3, 0}, {10, -3, -2, -1, 0}),
             (std::vector<std::int32_t>{1024, -1, 1, 0, 1}));
+}
+
+// Two floats are the same number, zeros with their signs, or both NaN.
+void ExpectSameFloat(double got, double want, const std::string& where) {
+  EXPECT_TRUE(got == want || (std::isnan(got) && std::isnan(want))) << where << " gives " << got;
+  EXPECT_TRUE(std::isnan(want) || std::signbit(got) == std::signbit(want)) << where;
+}
+
+// As C's fmod and numpy's fmod have it; without the attribute the divisor's, as numpy's mod.
+TEST(Arithmetic, ARemainderOfZeroHasTheDividendsSign) {
+  const std::vector<double> a = {-4, 4, -0.0, 0, -4, 4, -5, NAN, -6};
+  const std::vector<double> b = {2, 2, 3, -3, -2, -2, INFINITY, 1, 3};
+  const std::vector<double> floored = {0, 0, 0, -0.0, -0.0, -0.0, INFINITY, NAN, 0};
+  const auto count = static_cast<std::int64_t>(a.size());
+  const auto check = [&]<typename T>(T) {
+    const Tensor x = MakeTensor<T>({count}, std::vector<T>(a.begin(), a.end()));
+    const Tensor y = MakeTensor<T>({count}, std::vector<T>(b.begin(), b.end()));
+    const auto by_c = ElementsOf<T>(OpRunner("Mod").Set("fmod", std::int64_t{1}).Run1({x, y}));
+    const auto by_two = ElementsOf<T>(
+        OpRunner("Mod").Set("fmod", std::int64_t{1}).Run1({x, MakeTensor<T>({}, {T(2)})}));
+    const auto by_python = ElementsOf<T>(OpRunner("Mod").Run1({x, y}));
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      const std::string where = fmt::format("{} mod {}", a[i], b[i]);
+      ExpectSameFloat(by_c[i], std::fmod(a[i], b[i]), where);
+      ExpectSameFloat(by_two[i], std::fmod(a[i], 2), where);
+      ExpectSameFloat(by_python[i], floored[i], where);
+    }
+  };
+  check(0.0f);
+  check(0.0);
+  // -4 and 2 in float16 and bfloat16, and -0.
+  const Tensor half = OpRunner("Mod")
+                          .Set("fmod", std::int64_t{1})
+                          .Run1({MakeTensor<std::uint16_t>({1}, {0xC400}, DType::kFloat16),
+                                 MakeTensor<std::uint16_t>({1}, {0x4000}, DType::kFloat16)});
+  EXPECT_EQ(ElementsOf<std::uint16_t>(half)[0], 0x8000);
+  const Tensor brain = OpRunner("Mod")
+                           .Set("fmod", std::int64_t{1})
+                           .Run1({MakeTensor<std::uint16_t>({1}, {0xC080}, DType::kBFloat16),
+                                  MakeTensor<std::uint16_t>({1}, {0x4000}, DType::kBFloat16)});
+  EXPECT_EQ(ElementsOf<std::uint16_t>(brain)[0], 0x8000);
 }
 
 TEST(Arithmetic, NarrowFloatsRoundOnce) {
