@@ -8,10 +8,10 @@
 #include "espalier/base/thread_pool.h"
 #include "espalier/kernels/depthwise.h"
 #include "espalier/kernels/rows.h"
-#include "runtime/conv_geometry.h"
 #include "runtime/fused.h"
 #include "runtime/layer_kernel.h"
 #include "runtime/layer_weight.h"
+#include "runtime/ops/conv_shape.h"
 
 namespace espalier::runtime {
 namespace {
@@ -35,43 +35,37 @@ struct ConvSizes {
 // Everything that changes with the input's shape.
 class ConvPlan {
  public:
-  ConvPlan(const ConvAttributes& attributes, const Dims& weight, const Dims& input) {
-    const ConvGeometry geometry = GeometryFor(attributes, {input.begin() + 2, input.end()});
-    const bool flat = input.size() == 3;
-    const auto axis = [&](const std::vector<std::int64_t>& list, int i, std::int64_t fallback) {
-      if (flat) return i == 0 ? fallback : list[0];
-      return list[static_cast<std::size_t>(i)];
-    };
-    const std::vector<std::int64_t> spatial(input.begin() + 2, input.end());
-    for (std::size_t i = 0; i < spatial.size(); ++i) {
+  ConvPlan(const WindowAttributes& attributes, std::int64_t groups, const Dims& weight,
+           const Dims& input) {
+    ConvShape shape;
+    PlaceConv(attributes, groups, input, weight, &shape, &output);
+    for (const WindowAxis& axis : shape.axes) {
       // What the kernels count in 32 bits: elements of an axis, with its padding.
-      if (std::max({spatial[i], geometry.out[i], geometry.pads_begin[i]}) < kMaxAxis) continue;
+      if (std::max({axis.in, axis.out, axis.pad_begin}) < kMaxAxis) continue;
       throw Error(ErrorCode::kUnsupported,
-                  fmt::format("a convolution over [{}] to [{}]", fmt::join(spatial, ", "),
-                              fmt::join(geometry.out, ", ")));
+                  fmt::format("a convolution over {} to {}", DimsText(input), DimsText(output)));
     }
+    const Window3d placed = shape.Window();
     SpmmWindow& window = sizes.window;
-    window.height = U32(axis(spatial, 0, 1));
-    window.width = U32(axis(spatial, 1, 1));
-    window.kernel_h = U32(axis(attributes.kernel, 0, 1));
-    window.kernel_w = U32(axis(attributes.kernel, 1, 1));
-    window.stride_h = U32(axis(attributes.strides, 0, 1));
-    window.stride_w = U32(axis(attributes.strides, 1, 1));
-    window.dilation_h = U32(axis(attributes.dilations, 0, 1));
-    window.dilation_w = U32(axis(attributes.dilations, 1, 1));
-    window.pad_top = static_cast<std::int32_t>(axis(geometry.pads_begin, 0, 0));
-    window.pad_left = U32(axis(geometry.pads_begin, 1, 0));
-    window.out_h = U32(axis(geometry.out, 0, 1));
-    window.out_w = U32(axis(geometry.out, 1, 1));
-    sizes.batch = Size(input[0]);
-    sizes.groups = Size(attributes.group);
-    sizes.in_channels = Size(weight[1]);
-    sizes.out_channels = Size(weight[0] / attributes.group);
-    sizes.in_pixels = std::size_t{window.height} * window.width;
-    sizes.out_pixels = std::size_t{window.out_h} * window.out_w;
-    window.channels = U32(weight[1]);
-    output = {input[0], weight[0]};
-    output.insert(output.end(), geometry.out.begin(), geometry.out.end());
+    window.height = U32(placed.h.in);
+    window.width = U32(placed.w.in);
+    window.kernel_h = U32(placed.h.kernel);
+    window.kernel_w = U32(placed.w.kernel);
+    window.stride_h = U32(placed.h.stride);
+    window.stride_w = U32(placed.w.stride);
+    window.dilation_h = U32(placed.h.dilation);
+    window.dilation_w = U32(placed.w.dilation);
+    window.pad_top = static_cast<std::int32_t>(placed.h.pad_begin);
+    window.pad_left = U32(placed.w.pad_begin);
+    window.out_h = U32(placed.h.out);
+    window.out_w = U32(placed.w.out);
+    window.channels = U32(shape.in_channels);
+    sizes.batch = Size(shape.batch);
+    sizes.groups = Size(shape.groups);
+    sizes.in_channels = Size(shape.in_channels);
+    sizes.out_channels = Size(shape.out_channels);
+    sizes.in_pixels = Size(placed.In());
+    sizes.out_pixels = Size(placed.Out());
   }
 
   ConvSizes sizes;
@@ -110,15 +104,16 @@ class PackedConv final : public Op, public StripeLayer {
  public:
   PackedConv(const OpBuild& build, const Environment& environment, const Tensor& weight)
       : environment_(environment),
-        attributes_(ReadConvAttributes(build, weight.dims())),
+        attributes_(build),
+        groups_(build.Int("group", 1)),
         weight_(weight),
         weight_dims_(weight.dims()),
         layer_(LayerName(build.node())),
         activation_(FusedActivation(build.node())),
         sparsity_(SparsityOf(weight_.values())) {
-    if (weight_dims_[0] % attributes_.group != 0) {
-      throw Error(ErrorCode::kBadFile, fmt::format("{} output channels in {} groups",
-                                                   weight_dims_[0], attributes_.group));
+    if (groups_ < 1 || weight_dims_[0] % groups_ != 0) {
+      throw Error(ErrorCode::kBadFile,
+                  fmt::format("{} output channels in {} groups", weight_dims_[0], groups_));
     }
     if (const OpEntry* entry = FindOp(build.node())) general_ = entry->make(build);
   }
@@ -201,18 +196,18 @@ class PackedConv final : public Op, public StripeLayer {
     Value* y;
   };
 
-  bool IsDepthwise() const { return weight_dims_[1] == 1 && attributes_.group > 1; }
+  bool IsDepthwise() const { return weight_dims_[1] == 1 && groups_ > 1; }
 
   void Prepare(const Value& x) {
-    const auto channels = weight_dims_[1] * attributes_.group;
+    const auto channels = weight_dims_[1] * groups_;
     if (x.dtype != DType::kFloat32 || x.rank() != weight_dims_.size() || x.dims[1] != channels) {
       throw Error(ErrorCode::kBadFile,
                   fmt::format("an input of type {} and shape [{}] for a float32 weight of [{}] in "
                               "{} groups",
                               DTypeName(x.dtype), fmt::join(x.dims, ", "),
-                              fmt::join(weight_dims_, ", "), attributes_.group));
+                              fmt::join(weight_dims_, ", "), groups_));
     }
-    plan_.emplace(attributes_, weight_dims_, x.dims);
+    plan_.emplace(attributes_, groups_, weight_dims_, x.dims);
     input_dims_ = x.dims;
     products_.clear();
     use_general_ = false;
@@ -368,7 +363,8 @@ class PackedConv final : public Op, public StripeLayer {
   }
 
   const Environment& environment_;
-  ConvAttributes attributes_;
+  const WindowAttributes attributes_;
+  const std::int64_t groups_;
   LayerWeight weight_;
   Dims weight_dims_;
   std::string layer_;

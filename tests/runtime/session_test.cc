@@ -1,6 +1,7 @@
 #include "espalier/runtime/session.h"
 
 #include <algorithm>
+#include <optional>
 #include <thread>
 
 #include "espalier/base/error.h"
@@ -54,6 +55,89 @@ Tensors ImagesOf(std::int64_t batch, std::uint64_t seed = 9) {
 
 TEST(Session, ComputesTheFunctionOfTheGraph) {
   for (const std::int64_t batch : {1, 3}) ExpectSameFunction(SmallNetwork(), ImagesOf(batch));
+}
+
+// What a Conv gives, or the code of its error, with the weight as a constant or as an input.
+struct ConvOutcome {
+  std::optional<ErrorCode> error;
+  Tensors outputs;
+};
+
+ConvOutcome RunConv(const Tensor& x, const Tensor& w, const testing::Attributes& attributes,
+                    bool constant) {
+  GraphBuilder builder;
+  builder.Input("x", x.dims());
+  constant ? builder.Constant("w", w) : builder.Input("w", w.dims());
+  builder.Add("Conv", {"x", "w"}, {"y"}, attributes).Output("y");
+  Tensors inputs = {{"x", x}};
+  if (!constant) inputs.emplace("w", w);
+  try {
+    Session session(builder.graph(), {.tune = false});
+    return {std::nullopt, session.Run(inputs)};
+  } catch (const Error& error) {
+    return {error.code(), {}};
+  }
+}
+
+void ExpectPlacedAlike(const Tensor& x, const Tensor& w, const testing::Attributes& attributes) {
+  const ConvOutcome packed = RunConv(x, w, attributes, true);
+  const ConvOutcome general = RunConv(x, w, attributes, false);
+  ASSERT_EQ(packed.error, general.error);
+  if (!general.error) ExpectClose(packed.outputs, general.outputs, 1e-5);
+}
+
+using Ints = std::vector<std::int64_t>;
+
+TEST(Session, PlacesWindowsOfConstantAndOfComputedWeightsAlike) {
+  for (const char* auto_pad : {"", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER", "SAME"}) {
+    for (const std::int64_t stride : {1, 2, 3}) {
+      for (const std::int64_t kernel : {1, 2, 3, 5}) {
+        for (const std::int64_t group : {1, 4}) {
+          const std::int64_t dilation = 1 + (kernel + stride) % 2;
+          SCOPED_TRACE(fmt::format("'{}' stride {} kernel {} group {} dilation {}", auto_pad,
+                                   stride, kernel, group, dilation));
+          testing::Attributes attributes = {{"auto_pad", std::string(auto_pad)},
+                                            {"group", group},
+                                            {"strides", Ints{stride, 1}},
+                                            {"dilations", Ints{1, dilation}}};
+          const Tensor image = RandomTensor({2, 4, 8, 7}, 1);
+          ExpectPlacedAlike(image, RandomTensor({4, 4 / group, kernel, 3}, 2), attributes);
+          attributes["strides"] = Ints{stride};
+          attributes["dilations"] = Ints{dilation};
+          const Tensor row = RandomTensor({2, 4, 11}, 3);
+          ExpectPlacedAlike(row, RandomTensor({4, 4 / group, kernel}, 4), attributes);
+        }
+      }
+    }
+  }
+}
+
+TEST(Session, RefusesWindowsOfConstantAndOfComputedWeightsAlike) {
+  const testing::Attributes cases[] = {{{"pads", Ints{1, 2, 0, 1}}},
+                                       {{"pads", Ints{-1, 0, 0, 0}}},
+                                       {{"pads", Ints{1, 1}}},
+                                       {{"strides", Ints{0, 1}}},
+                                       {{"strides", Ints{2}}},
+                                       {{"dilations", Ints{4, 4}}},
+                                       {{"dilations", Ints{1, std::int64_t{1} << 40}}},
+                                       {{"kernel_shape", Ints{3, 2}}},
+                                       {{"kernel_shape", Ints{3}}},
+                                       {{"group", std::int64_t{-4}}}};
+  for (std::size_t i = 0; i < std::size(cases); ++i) {
+    SCOPED_TRACE(i);
+    const Tensor w = RandomTensor({4, 4, 3, 3}, 2);
+    ExpectPlacedAlike(RandomTensor({1, 4, 8, 7}, 1), w, cases[i]);
+    testing::Attributes depthwise = cases[i];
+    depthwise.emplace("group", std::int64_t{4});
+    ExpectPlacedAlike(RandomTensor({1, 4, 8, 7}, 1), RandomTensor({4, 1, 3, 3}, 2), depthwise);
+    ExpectPlacedAlike(RandomTensor({1, 4, 0, 7}, 1), w, cases[i]);
+    ExpectPlacedAlike(RandomTensor({1, 4, 0, 7}, 1), RandomTensor({4, 1, 3, 3}, 2), depthwise);
+  }
+  // All of an output lies in the padding.
+  for (const std::int64_t group : {1, 4}) {
+    ExpectPlacedAlike(RandomTensor({1, 4, 0, 7}, 1), RandomTensor({4, 4 / group, 3, 3}, 2),
+                      {{"pads", Ints{2, 2, 2, 2}}, {"group", group}});
+  }
 }
 
 TEST(Session, PlansEachShapeOnce) {
