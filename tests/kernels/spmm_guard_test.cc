@@ -54,6 +54,9 @@ void Free(void* memory) {
 }  // namespace espalier
 
 void* operator new(std::size_t bytes) { return espalier::Allocate(bytes); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return espalier::Allocate(bytes);
+}
 void operator delete(void* memory) noexcept { espalier::Free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { espalier::Free(memory); }
 
