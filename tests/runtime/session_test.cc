@@ -1,6 +1,8 @@
 #include "espalier/runtime/session.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <optional>
 #include <thread>
 
@@ -55,6 +57,41 @@ Tensors ImagesOf(std::int64_t batch, std::uint64_t seed = 9) {
 
 TEST(Session, ComputesTheFunctionOfTheGraph) {
   for (const std::int64_t batch : {1, 3}) ExpectSameFunction(SmallNetwork(), ImagesOf(batch));
+}
+
+// A convolution and the activation that is fused with it, on numbers that are NaN or far away.
+void ExpectFusedKeepsNan(const char* activation, std::int64_t kernel, std::int64_t group) {
+  SCOPED_TRACE(fmt::format("{} after {}x{} in {} groups", activation, kernel, kernel, group));
+  std::vector<float> numbers = FloatsOf(RandomTensor({1, 16, 9, 8}, 1));
+  numbers[40] = numbers[3 * 72 + 71] = std::numeric_limits<float>::quiet_NaN();
+  numbers[100] = -1e4f;
+  numbers[5 * 72 + 30] = 1e4f;
+  GraphBuilder builder;
+  builder.Input("x", Dims{1, 16, 9, 8})
+      .Constant("w", RandomTensor({16, 16 / group, kernel, kernel}, 2, group == 1 ? 5 : 0))
+      .Add("Conv", {"x", "w"}, {"c"},
+           {{"pads", std::vector<std::int64_t>(4, kernel / 2)}, {"group", group}})
+      .Add(activation, {"c"}, {"y"})
+      .Output("y");
+  const Tensors inputs = {{"x", TensorOf(DType::kFloat32, {1, 16, 9, 8}, numbers)}};
+  Session session(builder.graph(), {.tune = false});
+  const std::vector<float> got = FloatsOf(session.Run(inputs).at("y"));
+  const std::vector<float> want = FloatsOf(RunPlainly(builder.graph(), inputs).at("y"));
+  ASSERT_EQ(session.Steps().size(), 1u);  // fused
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    ASSERT_EQ(std::isnan(got[i]), std::isnan(want[i])) << got[i] << " at " << i;
+    if (std::isnan(want[i])) continue;
+    ASSERT_NEAR(got[i], want[i], 1e-2 + 1e-5 * std::abs(want[i])) << "at " << i;
+  }
+}
+
+TEST(Session, FusedActivationsKeepNanAndFarNumbers) {
+  for (const char* activation :
+       {"Relu", "Clip", "LeakyRelu", "HardSigmoid", "HardSwish", "Sigmoid", "Tanh"}) {
+    ExpectFusedKeepsNan(activation, 1, 1);
+    ExpectFusedKeepsNan(activation, 3, 1);
+    ExpectFusedKeepsNan(activation, 3, 16);
+  }
 }
 
 // What a Conv gives, or the code of its error, with the weight as a constant or as an input.
