@@ -89,7 +89,8 @@ LayerChoice ChooseKernel(const LayerProblem& problem, const Environment& environ
   for (const KernelChoice& choice : options.choices) {
     if (choice.layer != problem.layer || choice.isa != ActiveIsa()) continue;
     if (choice.choice == kGeneral && run_general) return {{}, true, kGeneral, "chosen before"};
-    if (const auto pack = PackFromText(choice.choice)) {
+    const auto pack = PackFromText(choice.choice);
+    if (pack && HoldsExactly(pack->value, problem.weights)) {
       return {*pack, false, choice.choice, "chosen before"};
     }
   }

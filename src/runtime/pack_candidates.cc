@@ -1,6 +1,8 @@
 #include "runtime/pack_candidates.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <optional>
 
 #include "espalier/kernels/spmm.h"
@@ -10,6 +12,8 @@ namespace espalier::runtime {
 namespace {
 
 constexpr std::size_t kMaxCandidates = 12;
+// Of these, the first ones again with 16-bit weights.
+constexpr std::size_t kHalfCandidates = 3;
 
 // Zeros that a block may store and still be a block by intent, not by chance: with single weights
 // dropped at random, a block of 2 with a weight in it holds 1 / (2 - density) of its places.
@@ -78,7 +82,25 @@ std::vector<Kind> KindsOf(std::span<const float> weights, std::size_t rows, std:
   return kinds;
 }
 
+// The least bit of a float16 of that size is worth 2^-24 or 2^(exponent - 10).
+bool IsFloat16(float weight) {
+  if (weight == 0) return true;
+  if (!(std::abs(weight) <= 65504.0f)) return false;
+  const int exponent = std::max(std::ilogb(weight), -14);
+  const float units = std::ldexp(weight, 10 - exponent);
+  return units == std::trunc(units);
+}
+
+bool IsBFloat16(float weight) {
+  return std::isfinite(weight) && (std::bit_cast<std::uint32_t>(weight) & 0xFFFF) == 0;
+}
+
 }  // namespace
+
+bool HoldsExactly(PackedValue value, std::span<const float> weights) noexcept {
+  if (value == PackedValue::kFloat32) return true;
+  return std::ranges::all_of(weights, value == PackedValue::kFloat16 ? IsFloat16 : IsBFloat16);
+}
 
 std::vector<PackOptions> PackCandidates(std::span<const float> weights, std::size_t rows,
                                         std::size_t cols, std::size_t pixels, bool dense_only) {
@@ -107,6 +129,15 @@ std::vector<PackOptions> PackCandidates(std::span<const float> weights, std::siz
   if (ranked.size() > kMaxCandidates) ranked.resize(kMaxCandidates);
   std::vector<PackOptions> options;
   for (const Ranked& candidate : ranked) options.push_back(candidate.options);
+  for (const PackedValue value : {PackedValue::kFloat16, PackedValue::kBFloat16}) {
+    if (!HoldsExactly(value, weights)) continue;
+    options.resize(std::min(options.size(), kMaxCandidates - kHalfCandidates));
+    for (std::size_t i = 0, count = std::min(options.size(), kHalfCandidates); i < count; ++i) {
+      options.push_back(options[i]);
+      options.back().value = value;
+    }
+    break;
+  }
   return options;
 }
 
