@@ -124,12 +124,22 @@ class Packer {
     counts_.resize(strips() * out_.k_blocks);
     for (std::size_t strip = 0; strip < strips(); ++strip) {
       for (std::size_t k = 0; k < out_.k_blocks; ++k) {
-        std::uint32_t count = 0;
-        ForEachEntry(strip, KBegin(k), KEnd(k), [&](std::size_t, std::size_t) { ++count; });
+        const std::uint32_t count = CountStrip(strip, KBegin(k), KEnd(k));
         counts_[strip * out_.k_blocks + k] = count;
         out_.entries += count;
       }
     }
+  }
+
+  std::uint32_t CountStrip(std::size_t strip, std::size_t k_begin, std::size_t k_end) const {
+    std::uint32_t count = 0;
+    if (out_.kind == PackedKind::kUnstructured) {
+      const float* w = weights_ + strip * out_.cols;
+      for (std::size_t col = k_begin; col < k_end; ++col) count += w[col] != 0.0f ? 1 : 0;
+    } else {
+      ForEachEntry(strip, k_begin, k_end, [&](std::size_t, std::size_t) { ++count; });
+    }
+    return count;
   }
 
   // Cuts where the running sum of entries (and one for each row's own cost) passes equal shares.
@@ -167,6 +177,7 @@ class Packer {
       out_.halves.reserve(values);
     }
     if (out_.kind != PackedKind::kDense) out_.offsets.reserve(out_.entries + kStreamPadding);
+    if (IsSingleFloats()) PadStreams();
     out_.visits.reserve(counts_.size());
     out_.blocks.reserve(out_.row_blocks() * out_.k_blocks);
   }
@@ -185,12 +196,40 @@ class Packer {
       const std::uint32_t count = counts_[strip * out_.k_blocks + k];
       out_.visits.push_back({static_cast<std::uint16_t>(strip * strip_ - first_row),
                              static_cast<std::uint16_t>(count)});
+      if (IsSingleFloats()) {
+        PackSingleFloats(strip, k);
+      } else {
+        ForEachEntry(strip, KBegin(k), KEnd(k), [&](std::size_t row, std::size_t col) {
+          PushEntry(row, col, col - KBegin(k));
+        });
+      }
       packed_entries_ += count;
-      ForEachEntry(strip, KBegin(k), KEnd(k),
-                   [&](std::size_t row, std::size_t col) { PushEntry(row, col, col - KBegin(k)); });
     }
     packed.visit_end = static_cast<std::uint32_t>(out_.visits.size());
     out_.blocks.push_back(packed);
+  }
+
+  bool IsSingleFloats() const {
+    return out_.kind == PackedKind::kUnstructured && out_.value == PackedValue::kFloat32;
+  }
+
+  // Stores every weight and goes on only behind those to keep: a branch on zero would be wrong
+  // most of the times that it matters (2.2 instead of 4.7 ns a weight). May write one entry of
+  // padding.
+  void PackSingleFloats(std::size_t row, std::size_t k) {
+    const float* w = weights_ + row * out_.cols;
+    float* value = out_.values.data() + packed_entries_;
+    std::uint16_t* offset = out_.offsets.data() + packed_entries_;
+    const auto step = static_cast<std::uint16_t>(out_.tile_pixels / kOffsetUnit);
+    std::uint16_t at = 0;
+    for (std::size_t col = KBegin(k); col < KEnd(k); ++col) {
+      *value = w[col];
+      *offset = at;
+      const std::ptrdiff_t kept = w[col] != 0.0f ? 1 : 0;
+      value += kept;
+      offset += kept;
+      at = static_cast<std::uint16_t>(at + step);
+    }
   }
 
   void PushEntry(std::size_t row, std::size_t col, std::size_t tile_row) {
@@ -217,6 +256,11 @@ class Packer {
 
   void PadStreams() {
     const std::size_t values = (out_.entries + kStreamPadding) * ValuesPerEntry(out_.kind);
+    if (IsSingleFloats() && !out_.values.empty()) {
+      std::fill(out_.values.end() - kStreamPadding, out_.values.end(), 0.0f);
+      std::fill(out_.offsets.end() - kStreamPadding, out_.offsets.end(), std::uint16_t{0});
+      return;
+    }
     if (out_.value == PackedValue::kFloat32) {
       out_.values.resize(values);
     } else {
