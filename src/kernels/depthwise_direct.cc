@@ -92,11 +92,7 @@ void ComputeDirect(D d, const DepthwiseCall& call) {
 
 bool DirectKernel(const DepthwiseCall& call) {
   if (!IsDirect(call.shape)) return false;
-  if (call.shape.out_w <= 8) {  // half of a vector of 16 would be wasted
-    ComputeDirect(hn::CappedTag<float, 8>(), call);
-  } else {
-    ComputeDirect(hn::CappedTag<float, kDepthwiseMaxLanes>(), call);
-  }
+  ComputeDirect(hn::CappedTag<float, kDepthwiseMaxLanes>(), call);
   return true;
 }
 
