@@ -405,7 +405,8 @@ HWY_NOINLINE void DirectRows(D d, const DirectPlane& plane, const DepthwiseFinis
 // share the registers.
 template <int kSize, int kStride, class D>
 void DirectTiles(D d, const DirectPlane& plane, const DepthwiseFinish& finish) {
-  constexpr size_t kMost = kDirectRows - (kStride == 1 || kDirectRows == 4 ? 0 : 1);
+  // Those with the most inputs and weights at once run out of registers first.
+  constexpr size_t kMost = std::min<size_t>(kDirectRows, kStride == 1 ? 8 : kSize == 3 ? 7 : 5);
   for (size_t row = 0, tiles = (plane.out.rows + kMost - 1) / kMost; tiles > 0; --tiles) {
     const size_t rows = (plane.out.rows - row + tiles - 1) / tiles;
     if (rows == 1) DirectRows<kSize, kStride, 1>(d, plane, finish, row);
@@ -414,8 +415,12 @@ void DirectTiles(D d, const DirectPlane& plane, const DepthwiseFinish& finish) {
     if (rows == 4) DirectRows<kSize, kStride, 4>(d, plane, finish, row);
     if constexpr (kMost > 4) {
       if (rows == 5) DirectRows<kSize, kStride, 5>(d, plane, finish, row);
+    }
+    if constexpr (kMost > 6) {
       if (rows == 6) DirectRows<kSize, kStride, 6>(d, plane, finish, row);
       if (rows == 7) DirectRows<kSize, kStride, 7>(d, plane, finish, row);
+    }
+    if constexpr (kMost > 7) {
       if (rows == 8) DirectRows<kSize, kStride, 8>(d, plane, finish, row);
     }
     row += rows;

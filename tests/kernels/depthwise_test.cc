@@ -325,6 +325,28 @@ TEST(Depthwise, RowsOfStripesMatchReferenceOnEveryIsa) {
   });
 }
 
+// Tiles of every height, at the top, in the middle and at the bottom of a plane: rows of padding
+// above, none, and below.
+TEST(Depthwise, StripesOfEveryHeightMatchReferenceOnEveryIsa) {
+  OnEachIsa([] {
+    for (const std::uint32_t kernel : {3u, 5u}) {
+      for (const std::uint32_t stride : {1u, 2u}) {
+        const std::uint32_t pad = kernel / 2;
+        const DepthwiseShape shape = Square(26 * stride, 40, kernel, stride, {pad, pad, pad, pad});
+        for (std::size_t rows = 1; rows <= 17; ++rows) {
+          for (const std::size_t begin : {std::size_t{0}, std::size_t{4}, shape.out_h - rows}) {
+            Options options;
+            options.range = {0, 3, begin, begin + rows};
+            options.stripe = true;
+            options.guard = rows % 2 == 0 ? Guard::kBehind : Guard::kBefore;
+            Check(shape, options);
+          }
+        }
+      }
+    }
+  });
+}
+
 TEST(Depthwise, WritesOnlyTheChannelsOfItsRangeOnEveryIsa) {
   OnEachIsa([] {
     for (const std::uint32_t size : {1u, 3u, 5u, 7u, 10u, 20u}) {
