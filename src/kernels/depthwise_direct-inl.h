@@ -36,8 +36,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 inline constexpr ptrdiff_t kPrefetchWidth = 80;
 inline constexpr size_t kDirectColumns = 512;  // outputs in a block
 inline constexpr size_t kDirectMaxPad = 16;
-// Output rows of a tile. Eight independent sums keep the FMA units busy, and 4 rows a tile take 1.3
-// times as long on Zen 3; x86 before AVX2 gets 4 all the same, which halves the compile time.
+// Output rows of a tile. 4 take 1.2 to 1.3 times as long as 8 for 3x3 of stride 1 (Zen 3); x86
+// before AVX2 gets 4 all the same, for 5 s less of compile time.
 #if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX2
 inline constexpr size_t kDirectRows = 4;
 #else
@@ -405,7 +405,7 @@ HWY_NOINLINE void DirectRows(D d, const DirectPlane& plane, const DepthwiseFinis
 // share the registers.
 template <int kSize, int kStride, class D>
 void DirectTiles(D d, const DirectPlane& plane, const DepthwiseFinish& finish) {
-  // Those with the most inputs and weights at once run out of registers first.
+  // 5x5 of stride 2 is as fast with 5 rows as with 7, and compiles faster.
   constexpr size_t kMost = std::min<size_t>(kDirectRows, kStride == 1 ? 8 : kSize == 3 ? 7 : 5);
   for (size_t row = 0, tiles = (plane.out.rows + kMost - 1) / kMost; tiles > 0; --tiles) {
     const size_t rows = (plane.out.rows - row + tiles - 1) / tiles;
