@@ -50,8 +50,7 @@ std::size_t AddSegments(const SpmmWindow& window, std::size_t begin, std::size_t
     const std::size_t out_y = begin / window.out_w;
     const std::size_t out_x = begin % window.out_w;
     const std::size_t pixels = std::min(end - begin, window.out_w - out_x);
-    segments[count++] = {static_cast<std::int32_t>(out_y * window.stride_h) -
-                             window.pad_top,
+    segments[count++] = {static_cast<std::int32_t>(out_y * window.stride_h) - window.pad_top,
                          static_cast<std::int32_t>(out_x * window.stride_w) -
                              static_cast<std::int32_t>(window.pad_left),
                          static_cast<std::uint32_t>(pixels)};
