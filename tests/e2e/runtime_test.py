@@ -141,7 +141,9 @@ class Commands(RuntimeCase):
         for layer in convolutions:
             self.assertTrue(layer["kernel"] and layer["reason"], layer)
             self.assertGreater(layer["ms"], 0)
-        self.assertGreater(report["speedup"], 1)
+        # Which one is faster is for the benchmarks: another process may take the cores meanwhile.
+        ratio = report["against"]["median_ms"] / report["median_ms"]
+        self.assertAlmostEqual(report["speedup"] / ratio, 1, delta=0.01)
         text = self.good("bench", pruned, "--runs", "3").out
         self.assertLessEqual(max(map(len, text.splitlines())), 80 + len(str(pruned)))
 
