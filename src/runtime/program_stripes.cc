@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "espalier/base/isa.h"
+#include "runtime/fused.h"
 #include "runtime/program.h"
 #include "runtime/program_context.h"
 #include "runtime/stripe_plan.h"
@@ -16,6 +17,19 @@ constexpr double kClearWin = 0.98;
 bool HasChoices(const SessionOptions& options) {
   return std::ranges::any_of(options.choices,
                              [](const KernelChoice& choice) { return choice.isa == ActiveIsa(); });
+}
+
+bool IsImage(const Value& value, std::size_t channels, std::size_t height, std::size_t width) {
+  const std::size_t want[] = {1, channels, height, width};
+  return value.dtype == DType::kFloat32 &&
+         std::ranges::equal(value.dims, want, [](std::int64_t dim, std::size_t size) {
+           return static_cast<std::size_t>(dim) == size;
+         });
+}
+
+bool ResidualFits(const OpContext& context, const StripeShape& shape) {
+  if (!context.HasInput(kResidualInput)) return true;
+  return IsImage(context.Input(kResidualInput), shape.out_channels, shape.out_h, shape.out_w);
 }
 
 }  // namespace
@@ -82,18 +96,16 @@ bool Program::RunGroup(StripeGroup& group, bool timed) {
   for (std::size_t i = 0; i < group.steps.size(); ++i) {
     const ProgramContext context(*this, steps_[group.steps[i]]);
     const StripeLayer* layer = steps_[group.steps[i]].op->AsStripeLayer();
-    if (layer == nullptr) return false;
+    if (layer == nullptr || !ResidualFits(context, layer->Shape())) return false;
     run.operands[i] = layer->Operands(context);
   }
   ProgramContext from(*this, first);
   ProgramContext to(*this, last);
   const Value& in = from.Input(0);
   const StripeShape shape = first.op->AsStripeLayer()->Shape();
-  const Dims dims = {1, static_cast<std::int64_t>(shape.in_channels),
-                     static_cast<std::int64_t>(shape.in_h), static_cast<std::int64_t>(shape.in_w)};
-  if (in.dtype != DType::kFloat32 || in.dims != dims) return false;
+  if (!IsImage(in, shape.in_channels, shape.in_h, shape.in_w)) return false;
   run.in = in.As<float>();
-  const Value planned = slots_[static_cast<std::size_t>(last.outputs[0])].planned;
+  const Value& planned = slots_[static_cast<std::size_t>(last.outputs[0])].planned;
   if (planned.data == nullptr) return false;
   run.out = to.Output(0, DType::kFloat32, planned.dims).As<float>();
   double seconds[kMaxStripeLayers] = {};

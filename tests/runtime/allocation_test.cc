@@ -1,9 +1,11 @@
 // After the first run of a shape, a run allocates nothing. A program of its own: it counts all
 // calls of operator new.
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <new>
 
+#include "espalier/base/isa.h"
 #include "espalier/runtime/session.h"
 #include "tests/runtime/runtime_testing.h"
 
@@ -53,12 +55,14 @@ Graph Network() {
   const std::vector<std::int64_t> pads = {1, 1, 1, 1};
   GraphBuilder builder;
   builder.Input("x", Dims{1, 4, 8, 8})
+      .Constant("w0", RandomTensor({4, 1, 3, 3}, 9))
       .Constant("w1", RandomTensor({16, 4, 3, 3}, 1))
       .Constant("w2", RandomTensor({16, 16, 1, 1}, 2, 6))
       .Constant("w3", RandomTensor({16, 1, 3, 3}, 3))
       .Constant("head", RandomTensor({16, 10}, 6))
       .Constant("half", RandomTensor({1, 16, 1, 1}, 8))
-      .Add("Conv", {"x", "w1"}, {"a"}, {{"pads", pads}})
+      .Add("Conv", {"x", "w0"}, {"s"}, {{"pads", pads}, {"group", std::int64_t{4}}})
+      .Add("Conv", {"s", "w1"}, {"a"}, {{"pads", pads}})
       .Add("Relu", {"a"}, {"b"})
       .Add("Conv", {"b", "w2"}, {"c"})
       .Add("Add", {"b", "c"}, {"d"})
@@ -76,12 +80,13 @@ Graph Network() {
   return builder.graph();
 }
 
-TEST(Session, AllocatesNothingAfterTheFirstRun) {
+void ExpectNoAllocations(bool striped) {
   for (const int threads : {1, 2}) {
     // Tuning may pick oneDNN for a layer, whose execute call allocates inside of the library.
     SessionOptions options;
     options.threads = threads;
     options.tune = false;
+    if (striped) options.choices = {{"s", ActiveIsa(), "stripes 2x3"}};
     Session session(Network(), options);
     const auto tensors = RandomInputs(session, 1);
     std::vector<InputTensor> inputs;
@@ -93,8 +98,16 @@ TEST(Session, AllocatesNothingAfterTheFirstRun) {
     const long before = allocations;
     for (int i = 0; i < 10; ++i) session.Run(inputs);
     EXPECT_EQ(allocations - before, 0) << threads << " threads";
+    const auto steps = session.Steps();
+    EXPECT_EQ(striped, std::ranges::any_of(steps, [](const StepReport& step) {
+                return step.reason.find("striped") != std::string::npos;
+              }));
   }
 }
+
+TEST(Session, AllocatesNothingAfterTheFirstRun) { ExpectNoAllocations(false); }
+
+TEST(Session, AllocatesNothingWhereLayersRunInStripes) { ExpectNoAllocations(true); }
 
 }  // namespace
 }  // namespace espalier
