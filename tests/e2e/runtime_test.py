@@ -103,8 +103,8 @@ class Accuracy(RuntimeCase):
 
     def test_top1(self):
         for model, (options, wanted) in self.CASES.items():
-            options = [e2e.shared(f"datasets/{o}") if i in (1, 3) and o != "test" else o
-                       for i, o in enumerate(options)]
+            options = [e2e.shared(f"datasets/{o}") if before in ("--data", "--labels") else o
+                       for before, o in zip(("", *options), options)]
             for what, percent in wanted.items():
                 with self.subTest(model=model, what=what):
                     path = e2e.shared(f"models/{model}.onnx")
@@ -114,9 +114,13 @@ class Accuracy(RuntimeCase):
                         path, _ = self.prune(path, "unstructured", "--sparsity", what, "--align",
                                              "tensorrt")
                     report = self.good("eval", path, *options, "--json", timeout=600).json
-                    self.assertAlmostEqual(100 * report["top1"], percent, delta=0.4)
+                    # Half pruned, SqueezeNet hardly tells some images apart: the same file in ONNX
+                    # Runtime gives 23.0 or 23.8 with Pillow's bilinear or bicubic resize, ours 23.8.
+                    images = 4 if (model, what) == ("squeezenet_v1.1", "0.5") else 2
+                    within = images / 5 + 1e-9 if model.startswith("squeeze") else 0.4
+                    self.assertAlmostEqual(100 * report["top1"], percent, delta=within)
                     if (model, what) == ("squeezenet_v1.1", "dense"):
-                        self.assertAlmostEqual(100 * report["top5"], 78.8, delta=0.4)
+                        self.assertAlmostEqual(100 * report["top5"], 78.8, delta=within)
 
 
 class Commands(RuntimeCase):
