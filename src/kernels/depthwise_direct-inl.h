@@ -93,7 +93,7 @@ inline const float* CopyRow(const float* row, ptrdiff_t begin, ptrdiff_t end,
 // GCC would load the vector from memory again for each use.
 template <class V>
 HWY_INLINE void KeepInRegister([[maybe_unused]] V& v) {
-#if HWY_ARCH_X86 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+#if HWY_ARCH_X86 && HWY_COMPILER_GCC_ACTUAL
   asm("" : "+v"(v.raw));
 #endif
 }
