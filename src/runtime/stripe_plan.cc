@@ -14,7 +14,7 @@ namespace espalier::runtime {
 namespace {
 
 // What a stripe touches of all images: three quarters of an L2 of 512 KB. Half of it would leave
-// MobileNet's first layers 2 rows at a time, at which the depthwise ones take 1.4 times as long.
+// MobileNet's first layers 2 rows at a time, at which the depthwise ones take up to twice as long.
 constexpr std::size_t kStripeBytes = 384 * 1024;
 // Of the input and the output, which only pass through.
 constexpr double kPassingShare = 0.5;
