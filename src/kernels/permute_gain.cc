@@ -1,5 +1,9 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/permute_gain.cc"
+// Arrays of vectors; SVE's have no size, so such machines run NEON.
+#ifndef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
+#endif
 #include "espalier/kernels/permute_gain.h"
 
 #include <algorithm>
