@@ -2,10 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <span>
 
 #include "espalier/permute/search.h"
+#include "permute/aligned.h"
 
 namespace espalier::internal {
 
@@ -19,15 +18,12 @@ class Magnitudes {
   /// Elements of a column: the rows, padded with zeros.
   std::size_t rows() const { return rows_; }
   std::size_t cols() const { return cols_; }
-  const std::uint16_t* column(std::size_t col) const { return data_.get() + col * rows_; }
+  const std::uint16_t* column(std::size_t col) const { return data_.data() + col * rows_; }
 
  private:
-  struct Free {
-    void operator()(std::uint16_t* data) const noexcept;
-  };
   std::size_t rows_;
   std::size_t cols_;
-  std::unique_ptr<std::uint16_t[], Free> data_;
+  AlignedArray<std::uint16_t> data_;
 };
 
 }  // namespace espalier::internal
