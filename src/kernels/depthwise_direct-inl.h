@@ -333,7 +333,7 @@ HWY_INLINE void FinishTile(D d, const DepthwiseFinish& finish, const DepthwiseSt
     ((sums[kRow] = HardSwish(d, finish, sums[kRow])), ...);
   } else {
     const V low = hn::Set(d, finish.low), high = hn::Set(d, finish.high);
-    ((sums[kRow] = ClampVector(d, low, high, sums[kRow])), ...);
+    ((sums[kRow] = ClampKeepingNan(low, high, sums[kRow])), ...);
   }
   if (width < hn::Lanes(d)) {
     (StoreOutput(d, stripe, at + kRow * out_w, width, sums[kRow]), ...);

@@ -84,18 +84,6 @@ struct DepthwiseStripe {
   size_t out_w = 0;
 };
 
-// NaN stays NaN: x86's max and min give their second argument then, those of Arm and of HWY_SCALAR
-// the other one.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE V ClampVector(D, V low, V high, V x) {
-#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
-  return hn::Min(high, hn::Max(low, x));
-#else
-  const auto above = hn::IfThenElse(hn::Lt(x, low), low, x);
-  return hn::IfThenElse(hn::Gt(above, high), high, above);
-#endif
-}
-
 // Rows are stored in order, so a vector wider than the row may run into the next ones, which are
 // written after it; only where the call's own rows end, it must stop.
 template <class D>
@@ -121,7 +109,7 @@ HWY_INLINE hn::Vec<D> AddResidual(D d, const DepthwiseStripe& stripe, size_t at,
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V HardSwish(D d, const DepthwiseFinish& finish, V x) {
   const auto gate = hn::MulAdd(hn::Set(d, finish.alpha), x, hn::Set(d, finish.beta));
-  return hn::Mul(x, ClampVector(d, hn::Zero(d), hn::Set(d, 1.0f), gate));
+  return hn::Mul(x, ClampKeepingNan(hn::Zero(d), hn::Set(d, 1.0f), gate));
 }
 
 template <class D>
@@ -129,7 +117,7 @@ HWY_INLINE void FinishVector(D d, const DepthwiseFinish& finish, const Depthwise
                              size_t at, size_t width, hn::Vec<D> sum) {
   if (stripe.residual != nullptr) sum = AddResidual(d, stripe, at, width, sum);
   sum = finish.hard_swish ? HardSwish(d, finish, sum)
-                          : ClampVector(d, hn::Set(d, finish.low), hn::Set(d, finish.high), sum);
+                          : ClampKeepingNan(hn::Set(d, finish.low), hn::Set(d, finish.high), sum);
   StoreOutput(d, stripe, at, width, sum);
 }
 

@@ -1,8 +1,6 @@
 #include "espalier/kernels/depthwise.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cfloat>
@@ -13,37 +11,14 @@
 
 #include "gtest/gtest.h"
 #include "tests/kernels/each_isa.h"
+#include "tests/kernels/guarded_bytes.h"
 
 namespace espalier {
 namespace {
 
-enum class Guard { kBehind, kBefore };
-
-// Floats that end at a page that cannot be touched, or begin behind one.
-class GuardedFloats {
- public:
-  GuardedFloats(std::size_t count, Guard guard) {
-    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-    const std::size_t bytes = count * sizeof(float);
-    const std::size_t body = (bytes + page - 1) / page * page;
-    mapped_ = body + 2 * page;
-    base_ =
-        static_cast<char*>(mmap(nullptr, mapped_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    if (base_ == MAP_FAILED || mprotect(base_ + page, body, PROT_READ | PROT_WRITE) != 0) {
-      std::abort();
-    }
-    char* begin = base_ + page + (guard == Guard::kBehind ? body - bytes : 0);
-    floats_ = reinterpret_cast<float*>(begin);
-  }
-  GuardedFloats(const GuardedFloats&) = delete;
-  GuardedFloats& operator=(const GuardedFloats&) = delete;
-  ~GuardedFloats() { munmap(base_, mapped_); }
-  float* data() const { return floats_; }
-
- private:
-  char* base_ = nullptr;
-  std::size_t mapped_ = 0;
-  float* floats_ = nullptr;
+struct GuardedFloats : GuardedBytes {
+  GuardedFloats(std::size_t count, GuardSide side) : GuardedBytes(count * sizeof(float), side) {}
+  float* data() const { return static_cast<float*>(GuardedBytes::data()); }
 };
 
 struct Pads {
@@ -91,7 +66,7 @@ struct Options {
   bool stripe = false;         // only the input rows that the range needs are there
   std::size_t input_gap = 0;   // floats between two planes
   std::size_t output_gap = 0;  // floats between two planes
-  Guard guard = Guard::kBehind;
+  GuardSide guard = GuardSide::kBehind;
 };
 
 std::vector<float> Normal(std::size_t count, std::mt19937& random) {
@@ -221,7 +196,7 @@ TEST(Depthwise, MatchesReferenceForEverySizeOnEveryIsa) {
           const std::uint32_t pad = kernel / 2;
           Options options;
           Check(Square(size, size, kernel, stride, {pad, pad, pad, pad}), options);
-          options.guard = Guard::kBefore;
+          options.guard = GuardSide::kBefore;
           options.channels = 19;  // more than one batch of planes for the larger sizes
           Check(Square(size / 3 + 1, size, kernel, stride, {pad, pad, pad, pad}), options);
           Check(Square(size, size / 4 + 1, kernel, stride, {0, 0, 1, 1}), options);
@@ -239,7 +214,7 @@ TEST(Depthwise, MatchesReferenceForEveryPaddingOnEveryIsa) {
                            code / (kernel * kernel * kernel)};
         Options options;
         options.channels = 2;
-        options.guard = code % 2 == 0 ? Guard::kBehind : Guard::kBefore;
+        options.guard = code % 2 == 0 ? GuardSide::kBehind : GuardSide::kBefore;
         Check(Square(6, 7, kernel, 1, pads), options);
         Check(Square(7, 13, kernel, 2, pads), options);
         Check(Square(2, 3, kernel, 2, pads), options);
@@ -273,7 +248,7 @@ TEST(Depthwise, MatchesReferenceForOtherKernelsOnEveryIsa) {
                       upto(reach_h + slack) - 1, upto(reach_w + slack) - 1});
       Options options;
       options.residual = i % 2 == 0;
-      options.guard = i % 4 < 2 ? Guard::kBehind : Guard::kBefore;
+      options.guard = i % 4 < 2 ? GuardSide::kBehind : GuardSide::kBefore;
       Check(shape, options, i);
     }
   });
@@ -315,7 +290,7 @@ TEST(Depthwise, RowsOfStripesMatchReferenceOnEveryIsa) {
               options.residual = true;
               options.output_gap = begin % 4 == 0 ? 0 : 5;
               options.input_gap = begin % 4 == 0 ? 3 : 0;
-              options.guard = end % 2 == 0 ? Guard::kBehind : Guard::kBefore;
+              options.guard = end % 2 == 0 ? GuardSide::kBehind : GuardSide::kBefore;
               Check(shape, options);
             }
           }
@@ -338,7 +313,7 @@ TEST(Depthwise, StripesOfEveryHeightMatchReferenceOnEveryIsa) {
             Options options;
             options.range = {0, 3, begin, begin + rows};
             options.stripe = true;
-            options.guard = rows % 2 == 0 ? Guard::kBehind : Guard::kBefore;
+            options.guard = rows % 2 == 0 ? GuardSide::kBehind : GuardSide::kBefore;
             Check(shape, options);
           }
         }
