@@ -71,23 +71,6 @@ void PlaceOnHeap(Slot& slot) {
   }
 }
 
-StepReport ReportOf(const Step& step) {
-  StepReport report;
-  const Node& node = *step.node;
-  report.name = node.name.empty() && !node.outputs.empty() ? node.outputs[0] : node.name;
-  report.op = FusedText(node);
-  report.kernel = step.op->Kernel();
-  report.reason = step.op->Reason();
-  report.choice = step.op->Choice();
-  if (!step.stripes.empty()) {
-    report.choice += report.choice.empty() ? step.stripes : " " + step.stripes;
-  }
-  if (step.group >= 0) report.reason += report.reason.empty() ? "striped" : "; striped";
-  report.sparsity = step.op->Sparsity();
-  report.milliseconds = 1e3 * step.seconds;
-  return report;
-}
-
 std::vector<std::string> CapturedNames(const Graph& graph, int scope) {
   std::set<std::string> names;
   CollectCaptured(graph, scope, ConstantIndex(graph), names);
@@ -266,6 +249,35 @@ void Program::Plan() {
     slot.value.data = nullptr;
   }
   planned_ = true;
+}
+
+StepReport Program::ReportOf(const Step& step) const {
+  StepReport report;
+  const Node& node = *step.node;
+  report.name = node.name.empty() && !node.outputs.empty() ? node.outputs[0] : node.name;
+  report.op = FusedText(node);
+  report.kernel = step.op->Kernel();
+  report.reason = step.op->Reason();
+  report.choice = step.op->Choice();
+  if (step.group >= 0) {
+    const StripeGroup& group = groups_[static_cast<std::size_t>(step.group)];
+    if (&step == &steps_[group.steps.front()]) {
+      if (!report.choice.empty()) report.choice += ' ';
+      report.choice += StripeText(group);
+    }
+    report.reason += report.reason.empty() ? "striped" : "; striped";
+  }
+  report.sparsity = step.op->Sparsity();
+  report.milliseconds = 1e3 * step.seconds;
+  return report;
+}
+
+std::vector<StepReport> Program::Reports() const {
+  std::vector<StepReport> reports;
+  for (const Step& step : steps_) {
+    if (!step.skip) reports.push_back(ReportOf(step));
+  }
+  return reports;
 }
 
 }  // namespace espalier::runtime

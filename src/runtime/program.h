@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -37,10 +38,9 @@ struct Step {
   std::unique_ptr<Op> op;
   std::vector<int> inputs;  ///< Slots; -1 for one left out. Then what its subgraphs read from here.
   std::vector<int> outputs;
-  bool skip = false;    ///< All outputs are fixed.
-  int group = -1;       ///< Of stripes that the step runs in; -1 if it runs alone.
-  std::string stripes;  ///< What the group's first step adds to its choice.
-  double seconds = 0;   ///< Of the last run with timing.
+  bool skip = false;   ///< All outputs are fixed.
+  int group = -1;      ///< Of stripes that the step runs in; -1 if it runs alone.
+  double seconds = 0;  ///< Of the last run with timing.
 };
 
 struct StripeGroup;
@@ -48,8 +48,6 @@ struct StripeGroup;
 /// Memory on the heap for the slot's value, as its type and dimensions say.
 /// @throws Error  kUnsupported if the memory runs out, or for a type or shape that nothing holds.
 void PlaceOnHeap(Slot& slot);
-
-StepReport ReportOf(const Step& step);
 
 /// Names that the nodes of `scope` (and of scopes inside it) read but do not make, in byte order;
 /// without constants. These are what an If, Loop or Scan reads beyond its inputs.
@@ -84,14 +82,13 @@ class Program {
   /// their steps left out.
   void Plan();
 
-  /// Lets layers run together in stripes, where the session's options or the cost model say so,
-  /// and plans again. Returns whether there is anything to time: feed the inputs and call
-  /// RunTimed() and KeepTimes() a few times before and after SetStripes(true), then
-  /// KeepFasterStripes().
-  bool FindStripes();
-  void SetStripes(bool on);
-  void KeepTimes();
-  void KeepFasterStripes();
+  /// Lets layers run together in stripes, where the session's options, timing or the cost model say
+  /// so, and plans again.
+  /// @param feed  Sets the inputs before each run that is timed.
+  void ChooseStripes(const std::function<void()>& feed);
+
+  /// Of every step that runs, in order.
+  std::vector<StepReport> Reports() const;
 
   std::span<const Step> steps() const { return steps_; }
   const Slot& slot(int i) const { return slots_[static_cast<std::size_t>(i)]; }
@@ -106,7 +103,10 @@ class Program {
   void RunStep(Step& step);
   void RunSteps(bool timed);
   bool RunGroup(StripeGroup& group, bool timed);
-  void MarkGroups();
+  void SetGroups(std::vector<StripeGroup> groups);
+  std::vector<double> TimeGroups(const std::vector<StripeGroup>& groups,
+                                 const std::function<void()>& feed);
+  StepReport ReportOf(const Step& step) const;
   void LoadOutputs();
   void MarkFixed(const Step& step);
 
@@ -124,10 +124,7 @@ class Program {
   std::vector<int> captured_slots_;
   AlignedBuffer arena_;
   AlignedBuffer scratch_;
-  std::vector<StripeGroup> found_;    // by FindStripes()
-  std::vector<StripeGroup> groups_;   // in use
-  std::vector<double> best_apart_;    // seconds of each found group's steps without stripes, ...
-  std::vector<double> best_striped_;  // ... and with
+  std::vector<StripeGroup> groups_;  // in use
   bool planned_ = false;
 };
 

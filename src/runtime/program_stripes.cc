@@ -1,6 +1,7 @@
 // The part of a program that runs layers together, stripe by stripe.
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "espalier/base/isa.h"
 #include "runtime/fused.h"
@@ -13,6 +14,8 @@ namespace {
 
 // Stripes have to win by this much: the clock is not better than that.
 constexpr double kClearWin = 0.98;
+// Runs with and as many without stripes, of which the quickest count.
+constexpr int kStripeTrials = 3;
 
 bool HasChoices(const SessionOptions& options) {
   return std::ranges::any_of(options.choices,
@@ -34,57 +37,48 @@ bool ResidualFits(const OpContext& context, const StripeShape& shape) {
 
 }  // namespace
 
-void Program::MarkGroups() {
-  for (Step& step : steps_) {
-    step.group = -1;
-    step.stripes.clear();
-  }
+void Program::SetGroups(std::vector<StripeGroup> groups) {
+  if (groups.empty() && groups_.empty()) return;
+  groups_ = std::move(groups);
+  for (Step& step : steps_) step.group = -1;
   for (std::size_t g = 0; g < groups_.size(); ++g) {
     for (const std::size_t i : groups_[g].steps) steps_[i].group = static_cast<int>(g);
-    steps_[groups_[g].steps.front()].stripes = StripeText(groups_[g]);
   }
+  Plan();
 }
 
-bool Program::FindStripes() {
+// Least seconds of each group's steps, in place, in the whole network: what else lies in the caches
+// decides.
+std::vector<double> Program::TimeGroups(const std::vector<StripeGroup>& groups,
+                                        const std::function<void()>& feed) {
+  std::vector<double> least(groups.size(), std::numeric_limits<double>::infinity());
+  for (int trial = 0; trial < kStripeTrials; ++trial) {
+    feed();
+    RunTimed();
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      double seconds = 0;
+      for (const std::size_t i : groups[g].steps) seconds += steps_[i].seconds;
+      least[g] = std::min(least[g], seconds);
+    }
+  }
+  return least;
+}
+
+void Program::ChooseStripes(const std::function<void()>& feed) {
   const SessionOptions& options = environment_.options;
   if (HasChoices(options)) {
-    groups_ = ChosenStripeGroups(slots_, steps_, outputs_, options);
-  } else {
-    found_ = FindStripeGroups(slots_, steps_, outputs_, options.threads);
-    best_apart_.assign(found_.size(), std::numeric_limits<double>::infinity());
-    best_striped_ = best_apart_;
-    if (options.tune) return !found_.empty();
-    groups_ = found_;
+    return SetGroups(ChosenStripeGroups(slots_, steps_, outputs_, options));
   }
-  if (groups_.empty()) return false;
-  MarkGroups();
-  Plan();
-  return false;
-}
-
-void Program::SetStripes(bool on) {
-  groups_ = on ? found_ : std::vector<StripeGroup>();
-  MarkGroups();
-  Plan();
-}
-
-void Program::KeepTimes() {
-  std::vector<double>& best = groups_.empty() ? best_apart_ : best_striped_;
-  for (std::size_t g = 0; g < found_.size(); ++g) {
-    double seconds = 0;
-    for (const std::size_t i : found_[g].steps) seconds += steps_[i].seconds;
-    best[g] = std::min(best[g], seconds);
+  std::vector<StripeGroup> found = FindStripeGroups(slots_, steps_, outputs_, options.threads);
+  if (!options.tune || found.empty()) return SetGroups(std::move(found));
+  const std::vector<double> apart = TimeGroups(found, feed);
+  SetGroups(found);
+  const std::vector<double> striped = TimeGroups(found, feed);
+  std::vector<StripeGroup> faster;
+  for (std::size_t g = 0; g < found.size(); ++g) {
+    if (striped[g] < kClearWin * apart[g]) faster.push_back(std::move(found[g]));
   }
-}
-
-void Program::KeepFasterStripes() {
-  groups_.clear();
-  for (std::size_t g = 0; g < found_.size(); ++g) {
-    if (best_striped_[g] < kClearWin * best_apart_[g]) groups_.push_back(found_[g]);
-  }
-  found_.clear();
-  MarkGroups();
-  Plan();
+  SetGroups(std::move(faster));
 }
 
 // False if the values are not those that the group was planned for: then its steps run one by one.

@@ -24,9 +24,6 @@ using runtime::Value;
 // Plans that a session keeps: each has packed weights of its own.
 constexpr std::size_t kMostPlans = 16;
 
-// Runs with and as many without stripes, of which the quickest count.
-constexpr int kStripeTrials = 3;
-
 std::uint64_t LimitOf(const SessionOptions& options) {
   if (options.memory_limit != 0) return options.memory_limit;
   const long pages = sysconf(_SC_PHYS_PAGES);
@@ -136,7 +133,6 @@ struct Session::Impl {
   Planned& PlanFor();
   std::unique_ptr<Planned> MakePlan();
   void Feed(Program& program);
-  void TimeStripes(Program& program);
   void Run(std::span<const InputTensor> given, bool timed);
   void Collect(const Program& program);
 };
@@ -207,22 +203,11 @@ std::unique_ptr<Session::Impl::Planned> Session::Impl::MakePlan() {
   Feed(*plan->program);
   plan->program->Run();
   plan->program->Plan();
-  if (plan->program->FindStripes()) TimeStripes(*plan->program);
+  plan->program->ChooseStripes([&] {
+    environment.loop_trips = 0;
+    Feed(*plan->program);
+  });
   return plan;
-}
-
-// In place, in the whole network: what else lies in the caches decides.
-void Session::Impl::TimeStripes(Program& program) {
-  for (const bool striped : {false, true}) {
-    program.SetStripes(striped);
-    for (int i = 0; i < kStripeTrials; ++i) {
-      environment.loop_trips = 0;
-      Feed(program);
-      program.RunTimed();
-      program.KeepTimes();
-    }
-  }
-  program.KeepFasterStripes();
 }
 
 void Session::Impl::Run(std::span<const InputTensor> given, bool timed) {
@@ -303,12 +288,8 @@ std::map<std::string, Tensor> Session::Run(const std::map<std::string, Tensor>& 
 }
 
 std::vector<StepReport> Session::Steps() const {
-  std::vector<StepReport> reports;
-  if (impl_->last == nullptr) return reports;
-  for (const runtime::Step& step : impl_->last->program->steps()) {
-    if (!step.skip) reports.push_back(runtime::ReportOf(step));
-  }
-  return reports;
+  if (impl_->last == nullptr) return {};
+  return impl_->last->program->Reports();
 }
 
 std::uint64_t Session::MemoryLimit() const { return impl_->environment.memory.limit(); }

@@ -163,6 +163,30 @@ void SortBySteps(std::vector<StripeGroup>& groups) {
   std::ranges::sort(groups, {}, [](const StripeGroup& group) { return group.steps.front(); });
 }
 
+// What StripeText() writes.
+struct ChosenStripes {
+  std::size_t layers = 0;
+  std::size_t rows = 0;
+};
+
+// No layers if the options choose none for this instruction set.
+ChosenStripes StripesFor(const std::string& layer, const SessionOptions& options) {
+  for (const KernelChoice& choice : options.choices) {
+    if (choice.layer != layer || choice.isa != ActiveIsa()) continue;
+    const std::size_t at = choice.choice.find("stripes ");
+    if (at == std::string::npos) continue;
+    ChosenStripes chosen;
+    const char* const text = choice.choice.c_str() + at;
+    if (std::sscanf(text, "stripes %zux%zu", &chosen.layers, &chosen.rows) == 2) return chosen;
+  }
+  return {};
+}
+
+bool FitsLine(const Line& line, std::size_t begin, const ChosenStripes& chosen) {
+  if (chosen.layers > std::min(kMaxStripeLayers, line.steps.size() - begin)) return false;
+  return chosen.rows > 0 && chosen.rows <= line.layers[begin + chosen.layers - 1]->Shape().out_h;
+}
+
 }  // namespace
 
 std::vector<StripeGroup> FindStripeGroups(std::span<const Slot> slots, std::span<const Step> steps,
@@ -180,25 +204,12 @@ std::vector<StripeGroup> ChosenStripeGroups(std::span<const Slot> slots,
   std::vector<StripeGroup> groups;
   for (const Line& line : FindLines(slots, steps, outputs)) {
     for (std::size_t i = 0; i < line.steps.size(); ++i) {
-      const std::string name = LayerName(*steps[line.steps[i]].node);
-      for (const KernelChoice& choice : options.choices) {
-        if (choice.layer != name || choice.isa != ActiveIsa()) continue;
-        const std::size_t at = choice.choice.find("stripes ");
-        std::size_t size = 0;
-        std::size_t rows = 0;
-        if (at == std::string::npos ||
-            std::sscanf(choice.choice.c_str() + at, "stripes %zux%zu", &size, &rows) != 2) {
-          continue;
-        }
-        if (size < 2 || size > std::min(kMaxStripeLayers, line.steps.size() - i) || rows == 0 ||
-            rows > line.layers[i + size - 1]->Shape().out_h) {
-          continue;
-        }
-        groups.push_back(
-            GroupOf(line, i, StripeChain(Part(line, i, i + size), rows, options.threads)));
-        i += size - 1;
-        break;
-      }
+      const ChosenStripes chosen = StripesFor(LayerName(*steps[line.steps[i]].node), options);
+      if (chosen.layers < 2 || !FitsLine(line, i, chosen)) continue;
+      const std::size_t end = i + chosen.layers;
+      groups.push_back(
+          GroupOf(line, i, StripeChain(Part(line, i, end), chosen.rows, options.threads)));
+      i = end - 1;
     }
   }
   return groups;
