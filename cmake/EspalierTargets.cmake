@@ -11,8 +11,8 @@ if(ESPALIER_SANITIZE)
                          -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(espalier_options INTERFACE -fsanitize=${ESPALIER_SANITIZE})
 endif()
-# Kernels are compiled once for each instruction set, most of the build's time. No CPU of this century's
-# second decade stops at SSSE3; what the sanitizers look for, the baseline and AVX2 show.
+# Kernels are compiled once for each instruction set, most of the build's time. The few CPUs that
+# stop at SSSE3 run the baseline; what the sanitizers look for, the baseline and AVX2 show.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(disabled_targets HWY_SSSE3)
   if(ESPALIER_SANITIZE)

@@ -19,6 +19,7 @@ struct CheapestPlaces {
   std::uint32_t place = 0;  ///< The lowest p that costs `first`.
 };
 
+/// Finds the two places that cost one mover least, where a place costs price[p] - gains[p].
 /// @param count  Places with their padding, at least one unit.
 /// @cost   O(count), no allocation. Whole numbers: the same on every ISA.
 CheapestPlaces FindCheapestPlaces(const std::int32_t* price, const std::int32_t* gains,

@@ -5,9 +5,9 @@
 
 namespace espalier {
 
-/// What the search for a channel permutation asks of a matrix of magnitudes, again and again. They
-/// are whole numbers below 2^15, a column at a time, so that sums are exact: the same on every ISA
-/// and for every number of threads.
+// What the search for a channel permutation asks of a matrix of magnitudes, again and again. They
+// are whole numbers below 2^15, a column at a time, so that sums are exact: the same on every ISA
+// and for every number of threads.
 
 /// Columns are padded with zeros to a multiple of so many rows.
 inline constexpr std::size_t kPermuteRowUnit = 32;

@@ -174,8 +174,8 @@ std::optional<Match> MatchActivation(ScopeEditor& editor, const std::string& val
 }  // namespace
 
 bool FuseResiduals(Graph& graph, int scope) {
-  std::optional<ValueShapes>
-      shapes;  // of the whole graph: only for a scope that has a use for them
+  // Of the whole graph: only for a scope that has a use for them.
+  std::optional<ValueShapes> shapes;
   const auto same_shape = [&](const std::string& a, const std::string& b) {
     if (!shapes) shapes = ShapesOfAnyInputs(graph);
     const auto& own = (*shapes)[static_cast<std::size_t>(scope)];
