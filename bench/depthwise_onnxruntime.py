@@ -13,8 +13,6 @@ Stride 2 cannot be chained: 8 layers on one input, from ONNX Runtime's own profi
 whatever else runs on the CPU is counted against ONNX Runtime and not against us, so a ratio of
 stride 2 is only fair on an idle machine. Those lines are marked with "wall".
 """
-import collections
-import json
 import os
 import statistics
 import subprocess
@@ -24,7 +22,9 @@ import time
 
 import numpy as np
 import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
+
+from onnxruntime_layers import COPIES, make_model, one_thread, profile
 
 LAYERS = [  # channels, size, kernel, stride; each once, in the order of depthwise_bench.cc
     (32, 112, 3, 1), (64, 112, 3, 2), (128, 56, 3, 1), (128, 56, 3, 2), (256, 28, 3, 1),
@@ -36,11 +36,10 @@ LAYERS = [  # channels, size, kernel, stride; each once, in the order of depthwi
     (128, 40, 5, 1), (128, 40, 5, 2), (128, 20, 5, 1), (128, 20, 5, 2), (128, 10, 5, 1),
     (128, 10, 5, 2), (128, 5, 5, 1),
 ]
-CHAIN = 8
 RUNS = 60
 
 
-def make_model(channels, size, kernel, stride, layers=CHAIN):
+def make_layers(channels, size, kernel, stride, layers=COPIES):
     random = np.random.default_rng(1)
     nodes, initializers, outputs, source = [], [], [], "x"
     for i in range(layers):
@@ -56,28 +55,22 @@ def make_model(channels, size, kernel, stride, layers=CHAIN):
             source = f"y{i}"
         else:
             outputs.append(f"y{i}")
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        nodes, "chain", [value("x", TensorProto.FLOAT, [1, channels, size, size])],
-        [value(name, TensorProto.FLOAT, None) for name in outputs or [source]], initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)])
-    model.ir_version = 8
-    return model.SerializeToString()
+    return make_model(nodes, initializers, [1, channels, size, size], outputs or [source])
 
 
-def one_thread():
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return options
+def time_copies(layer, folder):
+    """Seconds a layer of stride 2, wall time: median and 10th percentile."""
+    channels, size = layer[:2]
+    return profile(make_layers(*layer), (1, channels, size, size), "Conv", RUNS, folder)
 
 
 def time_chains(layer):
     """Seconds a layer of stride 1, CPU time: from the medians and from the 10th percentiles."""
     channels, size, _, _ = layer
     x = np.random.default_rng(2).standard_normal((1, channels, size, size)).astype(np.float32)
-    sessions = [ort.InferenceSession(make_model(*layer, layers), one_thread(),
+    sessions = [ort.InferenceSession(make_layers(*layer, layers), one_thread(),
                                      providers=["CPUExecutionProvider"])
-                for layers in (CHAIN, 3 * CHAIN)]
+                for layers in (COPIES, 3 * COPIES)]
     seconds = [[], []]
     for run in range(RUNS + 5):
         for session, own in zip(sessions, seconds):  # in turn, so that both see the same machine
@@ -86,31 +79,7 @@ def time_chains(layer):
             if run >= 5:
                 own.append(time.thread_time() - begin)
     short, long = map(sorted, seconds)
-    return tuple((long[at] - short[at]) / (2 * CHAIN) for at in (RUNS // 2, RUNS // 10))
-
-
-def time_profile(layer, folder):
-    """Seconds a layer, wall time: median and 10th percentile of RUNS runs."""
-    channels, size, _, _ = layer
-    options = one_thread()
-    options.enable_profiling = True
-    options.profile_file_prefix = os.path.join(folder, "profile")
-    session = ort.InferenceSession(make_model(*layer), options, providers=["CPUExecutionProvider"])
-    x = np.random.default_rng(2).standard_normal((1, channels, size, size)).astype(np.float32)
-    for _ in range(RUNS + 5):
-        session.run(None, {"x": x})
-    path = session.end_profiling()
-    with open(path, encoding="utf-8") as file:
-        events = json.load(file)
-    os.remove(path)
-    by_node = collections.defaultdict(list)
-    for event in events:
-        if event.get("cat") == "Node" and event["args"].get("op_name") == "Conv":
-            by_node[event["name"]].append(event["dur"])
-    assert len(by_node) == CHAIN, sorted(by_node)
-    # Whole microseconds, cut off: half of one is what is missing on average.
-    runs = sorted(sum(durations) / CHAIN + 0.5 for durations in list(zip(*by_node.values()))[5:])
-    return 1e-6 * runs[len(runs) // 2], 1e-6 * runs[len(runs) // 10]
+    return tuple((long[at] - short[at]) / (2 * COPIES) for at in (RUNS // 2, RUNS // 10))
 
 
 def main():
@@ -125,7 +94,7 @@ def main():
             times = []
             for _ in range(rounds):
                 line = subprocess.run([bench, *map(str, layer)], check=True, capture_output=True)
-                theirs = time_chains(layer) if layer[3] == 1 else time_profile(layer, folder)
+                theirs = time_chains(layer) if layer[3] == 1 else time_copies(layer, folder)
                 times.append((*map(float, line.stdout.split()), *theirs))
             own, own_p10, other, other_p10 = (1e6 * statistics.median(t) for t in zip(*times))
             channels, size, kernel, stride = layer

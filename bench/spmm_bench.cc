@@ -1,6 +1,7 @@
 // Packed sparse products against oneDNN's dense ones on the shapes of layer_shapes.h: both in turn
 // in one run, one thread, thread CPU time.
-//   spmm_bench [--filter NAME] [--sparsity S]... [--repeat N] [--kind K] [--tokens] [--packing]
+//   spmm_bench [--filter PART | --layer NAME] [--sparsity S]... [--repeat N] [--kind K] [--tokens]
+//              [--packing] [--list]
 #include <fmt/format.h>
 #include <omp.h>
 
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "bench/layer_shapes.h"
+#include "bench/machine_limits.h"
 #include "bench/onednn_dense.h"
 #include "espalier/base/isa.h"
 #include "espalier/kernels/spmm.h"
@@ -24,11 +26,13 @@ namespace {
 
 struct Arguments {
   std::string filter;
+  std::string layer;  // only this one
   std::vector<double> sparsities;
   std::size_t repeat = 9;
   PackedKind kind = PackedKind::kUnstructured;
   bool tokens = false;   // linear layers on [tokens, channels] instead of [channels, tokens]
   bool packing = false;  // also the time to pack all weights
+  bool list = false;     // only the layers' shapes: name, out, in, h, w, linear
 };
 
 double Now() {
@@ -151,20 +155,21 @@ double MeasureLayer(const LayerShape& shape, const Arguments& arguments, double 
     if (seconds < best_seconds) best = i;
     best_seconds = std::min(best_seconds, seconds);
   }
-  std::vector<double> matmul, other, sparse;
+  std::vector<double> matmul, other, sparse, limit;
   for (std::size_t i = 0; i < arguments.repeat; ++i) {
     matmul.push_back(layer.Dense(0, times));
     sparse.push_back(layer.Sparse(packed[best], times));
     other.push_back(layer.Dense(1, times));
+    limit.push_back(MeasureMachineLimits().load_fma);
   }
   const auto ratio = [&](double part) {
     return std::min(Quantile(matmul, part), Quantile(other, part)) / Quantile(sparse, part);
   };
   const double dense = std::min(Quantile(matmul, 0.5), Quantile(other, 0.5));
-  fmt::print("{:<16}{:>5.0f} %{:>9.1f}{:>6}{:>6}{:>9.1f}{:>9.2f}{:>8.2f}\n", shape.name,
+  fmt::print("{:<16}{:>4.0f} %{:>9.1f}{:>6}{:>6}{:>9.1f}{:>8.1f}{:>8.2f}{:>8.2f}\n", shape.name,
              100 * sparsity, dense_flops / dense * 1e-9, packed[best].tile_pixels,
              packed[best].k_block, dense_flops * (1 - sparsity) / Quantile(sparse, 0.5) * 1e-9,
-             ratio(0.5), ratio(0.1));
+             Quantile(limit, 0.5), ratio(0.5), ratio(0.1));
   std::fflush(stdout);  // a line as soon as it is known
   return ratio(0.5);
 }
@@ -186,23 +191,35 @@ Arguments Parse(int argc, char** argv) {
     const std::string name = argv[i];
     const std::string value = i + 1 < argc ? argv[i + 1] : "";
     if (name == "--filter") arguments.filter = value;
+    if (name == "--layer") arguments.layer = value;
     if (name == "--sparsity") arguments.sparsities.push_back(std::stod(value));
     if (name == "--repeat") arguments.repeat = std::stoul(value);
     if (name == "--kind") arguments.kind = static_cast<PackedKind>(std::stoi(value));
     if (name == "--tokens") arguments.tokens = true;
     if (name == "--packing") arguments.packing = true;
+    if (name == "--list") arguments.list = true;
   }
   if (arguments.sparsities.empty()) arguments.sparsities = {0.5, 0.75, 0.85, 0.9};
   return arguments;
 }
 
+int List() {
+  for (const LayerShape& shape : kLayerShapes) {
+    fmt::print("{} {} {} {} {} {}\n", shape.name, shape.out, shape.in, shape.h, shape.w,
+               shape.linear ? 1 : 0);
+  }
+  return 0;
+}
+
 void Run(const Arguments& arguments) {
   fmt::print("{}, one thread; ratio: fastest dense oneDNN / sparse, median and p10\n", ActiveIsa());
-  fmt::print("{:<16}{:>7}{:>9}{:>6}{:>6}{:>9}{:>9}{:>8}\n", "layer", "zeros", "dense GF", "tile",
-             "K", "GF on nz", "ratio", "p10");
+  fmt::print("limit: GFLOP/s of multiply-adds that read one operand from the nearest cache\n");
+  fmt::print("{:<16}{:>6}{:>9}{:>6}{:>6}{:>9}{:>8}{:>8}{:>8}\n", "layer", "zeros", "dense GF",
+             "tile", "K", "GF on nz", "limit", "ratio", "p10");
   std::map<double, std::vector<double>> ratios;
   for (const LayerShape& shape : kLayerShapes) {
     if (std::string(shape.name).find(arguments.filter) == std::string::npos) continue;
+    if (!arguments.layer.empty() && arguments.layer != shape.name) continue;
     for (const double sparsity : arguments.sparsities) {
       ratios[sparsity].push_back(MeasureLayer(shape, arguments, sparsity));
     }
@@ -223,6 +240,7 @@ int main(int argc, char** argv) {
   omp_set_num_threads(1);  // oneDNN's threads
   espalier::ForceIsaFromEnvironment();
   const espalier::Arguments arguments = espalier::Parse(argc, argv);
+  if (arguments.list) return espalier::List();
   if (arguments.packing) espalier::MeasurePacking();
   espalier::Run(arguments);
   return 0;
