@@ -200,6 +200,9 @@ Graph GraphFromProto(OnnxSource* source, ExternalReader* external) {
     std::int64_t& version = graph.opsets[IsDefaultDomain(opset.domain()) ? "" : opset.domain()];
     version = std::max<std::int64_t>(version, opset.version());
   }
+  for (const onnx::StringStringEntryProto& entry : source->proto->metadata_props()) {
+    graph.metadata.emplace(entry.key(), entry.value());
+  }
   const std::vector<ConstantPlace> places = ListConstants(scopes);
   tensors.detach = true;
   ReadConstants(places, tensors, &graph, source);

@@ -8,6 +8,7 @@
 #include <exception>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -161,6 +162,29 @@ void StoreConstants(const OnnxModel& model, onnx::ModelProto* proto, ExternalWri
   }
 }
 
+void StoreMetadata(const std::map<std::string, std::string>& metadata, onnx::ModelProto* proto) {
+  std::set<std::string> there;
+  auto* const entries = proto->mutable_metadata_props();
+  for (int i = 0; i < entries->size();) {
+    onnx::StringStringEntryProto& entry = *entries->Mutable(i);
+    const auto found = metadata.find(entry.key());
+    if (found == metadata.end()) {
+      entries->DeleteSubrange(i, 1);
+      continue;
+    }
+    // A name's second entry is nobody's: it stays as it is.
+    const bool first = there.insert(entry.key()).second;
+    if (first && entry.value() != found->second) entry.set_value(found->second);
+    ++i;
+  }
+  for (const auto& [key, value] : metadata) {
+    if (there.contains(key)) continue;
+    onnx::StringStringEntryProto* const entry = entries->Add();
+    entry->set_key(key);
+    entry->set_value(value);
+  }
+}
+
 bool SamePath(const fs::path& a, const fs::path& b) {
   std::error_code error;
   return fs::weakly_canonical(fs::absolute(a, error), error) ==
@@ -291,6 +315,7 @@ void WriteOnnxWithLimit(const OnnxModel& model, const fs::path& path, Overwrite 
   ExternalWriter external(data_path);
   onnx::ModelProto proto = *model.source->proto;  // without the large values, see OnnxSource
   StoreConstants(model, &proto, split ? &external : nullptr);
+  StoreMetadata(model.graph.metadata, &proto);
   const std::uint64_t bytes = proto.ByteSizeLong();
   if (bytes > most_bytes) {
     throw Error(ErrorCode::kWriteFailed,

@@ -76,6 +76,27 @@ TEST_F(WriteOnnxFile, WithoutAChangeWritesTheSameBytes) {
   EXPECT_FALSE(fs::exists(Path("out.onnx.data")));
 }
 
+TEST_F(WriteOnnxFile, WritesMetadataBack) {
+  onnx::ModelProto proto = RichModel();
+  for (const char* value : {"first", "second"}) {
+    onnx::StringStringEntryProto* twice = proto.add_metadata_props();
+    twice->set_key("twice");
+    twice->set_value(value);
+  }
+  OnnxModel model = ReadFromMemory(proto);
+  EXPECT_EQ(model.graph.metadata.at("twice"), "first");
+  model.graph.metadata["twice"] = "changed";
+  model.graph.metadata["new"] = std::string("a\0b", 3);
+  model.graph.metadata.erase("licence");
+  WriteOnnx(model, Path("out.onnx"), Overwrite::kNo);
+  const onnx::ModelProto written = ReadProto("out.onnx");
+  ASSERT_EQ(written.metadata_props_size(), 3);
+  EXPECT_EQ(written.metadata_props(0).value(), "changed");
+  EXPECT_EQ(written.metadata_props(1).value(), "second");
+  EXPECT_EQ(written.metadata_props(2).key(), "new");
+  EXPECT_EQ(written.metadata_props(2).value(), std::string("a\0b", 3));
+}
+
 TEST_F(WriteOnnxFile, ChangesOnlyWhatIsModified) {
   onnx::ModelProto proto = RichModel();
   OnnxModel model = ReadFromMemory(proto);
