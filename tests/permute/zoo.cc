@@ -1,0 +1,15 @@
+#include "tests/permute/zoo.h"
+
+#include "tests/permute/zoo_net.h"
+
+namespace espalier::testing {
+
+std::vector<ZooGraph> MakeZoo() {
+  std::vector<ZooGraph> zoo;
+  for (const auto add : {&AddConvolutions, &AddBlocks}) {
+    add(&zoo);
+  }
+  return zoo;
+}
+
+}  // namespace espalier::testing
