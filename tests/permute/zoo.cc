@@ -6,7 +6,8 @@ namespace espalier::testing {
 
 std::vector<ZooGraph> MakeZoo() {
   std::vector<ZooGraph> zoo;
-  for (const auto add : {&AddConvolutions, &AddBlocks}) {
+  for (const auto add :
+       {&AddConvolutions, &AddBlocks, &AddNormalizations, &AddJoins, &AddShuffles}) {
     add(&zoo);
   }
   return zoo;

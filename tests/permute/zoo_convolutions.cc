@@ -30,7 +30,8 @@ ZooGraph Depthwise(std::int64_t multiplier) {
 ZooGraph Grouped(std::int64_t groups, std::int64_t channels) {
   ZooNet net(fmt::format("grouped_{}_of_{}", groups, channels));
   const std::int64_t all = groups * channels;
-  std::string h = net.ConvBnRelu(net.Input(kImage), 4, all);
+  std::string h = net.ConvBnRelu(net.Input(kImage), 4, 12);
+  h = net.ConvBnRelu(h, 12, all, {.kernel = 1});
   h = net.ConvBnRelu(h, all, all, {.group = groups});
   return net.Done(net.Conv(h, all, 8, {.kernel = 1}));
 }

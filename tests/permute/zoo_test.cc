@@ -131,12 +131,16 @@ Graph Swapped(Graph graph, const ReadAxis& read, std::int64_t one, std::int64_t 
   return graph;
 }
 
-TEST(Zoo, NamesAreDistinct) {
+TEST(Zoo, NamesAreDistinctAndApexCasesAreThere) {
   std::set<std::string> names;
+  int apex = 0;
   for (const ZooGraph& zoo : MakeZoo()) {
     EXPECT_TRUE(names.insert(zoo.name).second) << zoo.name;
     EXPECT_TRUE(zoo.moves || !zoo.reason.empty()) << zoo.name << ": held for no reason";
+    apex += zoo.name.starts_with("apex_") ? 1 : 0;
   }
+  EXPECT_GE(names.size(), 45U);
+  EXPECT_EQ(apex, 6);
 }
 
 TEST(Zoo, RunsAndTheOutputsVary) {
