@@ -6,8 +6,8 @@ namespace espalier::testing {
 
 std::vector<ZooGraph> MakeZoo() {
   std::vector<ZooGraph> zoo;
-  for (const auto add :
-       {&AddConvolutions, &AddBlocks, &AddNormalizations, &AddJoins, &AddShuffles}) {
+  for (const auto add : {&AddConvolutions, &AddBlocks, &AddNormalizations, &AddJoins, &AddShuffles,
+                         &AddPositions, &AddScopes, &AddMatrices, &AddAttention, &AddQuantized}) {
     add(&zoo);
   }
   return zoo;

@@ -37,7 +37,7 @@ ZooGraph ConcatBothOrders() {
 
 ZooGraph ConcatWithItself() {
   ZooNet net("concat_with_itself");
-  const std::string h = Stem(&net, 8);
+  const std::string h = net.Conv(net.Input(kImage), 4, 8);
   return Head(&net, net.Concat({h, net.PRelu(h, 8)}));
 }
 
@@ -67,7 +67,7 @@ ZooGraph DenseNet(const char* name, std::int64_t growth) {
 
 ZooGraph SplitAndJoin(bool swapped) {
   ZooNet net(swapped ? "split_and_join_swapped" : "split_and_join");
-  const std::vector<std::string> parts = net.Split(Stem(&net), {6, 10});
+  const std::vector<std::string> parts = net.Split(net.Conv(net.Input(kImage), 4, 16), {6, 10});
   const std::string a = net.Op("Tanh", {parts[0]}), b = net.PRelu(parts[1], 10);
   return Head(&net, swapped ? net.Concat({b, a}) : net.Concat({a, b}));
 }
@@ -141,8 +141,7 @@ ZooGraph TileChannels() {
 
 ZooGraph WhereMask() {
   ZooNet net("where_channel_mask");
-  std::vector<std::uint8_t> mask(16);
-  for (std::size_t i = 0; i < mask.size(); ++i) mask[i] = (i * 7 % 5) < 3 ? 1 : 0;
+  const std::vector<std::uint8_t> mask = {1, 0, 1, 1, 0, 0, 1, 0, 1, 1, 1, 0, 0, 1, 0, 0};
   const std::string keep = net.Store(TensorOf(DType::kBool, {1, 16, 1, 1}, mask));
   const std::string h = Stem(&net);
   return Head(&net, net.Op("Where", {keep, h, net.Mul(h, net.Uniform({16, 1, 1}, -2, -1))}));

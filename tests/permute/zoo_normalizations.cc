@@ -18,12 +18,16 @@ std::string PerChannel(ZooNet* net, double low, double high) {
   return net->Uniform({kChannels, 1, 1}, low, high);
 }
 
+// Without a bias: some normalizations would take it away.
+std::string BareStem(ZooNet* net) {
+  return net->Op("Conv", {net->Input(kImage), net->Weight({kChannels, 4, 3, 3}, 4 * 9)},
+                 {{"pads", Nums({1, 1, 1, 1})}});
+}
+
 // Statistics over all devices in training are plain ones in the exported network.
 ZooGraph SyncBatchNorm() {
   ZooNet net("apex_sync_batch_norm");
-  const std::string h = net.Op("Conv", {net.Input(kImage), net.Weight({kChannels, 4, 3, 3}, 4 * 9)},
-                               {{"pads", Nums({1, 1, 1, 1})}});
-  return Head(&net, net.BatchNorm(h, kChannels));
+  return Head(&net, net.BatchNorm(BareStem(&net), kChannels));
 }
 
 // InstanceNorm with running statistics, written out by the exporter.
@@ -37,7 +41,7 @@ ZooGraph RunningInstanceNorm() {
 ZooGraph InstanceNorm() {
   ZooNet net("instance_norm");
   return Head(&net,
-              net.Op("InstanceNormalization", {Stem(&net), Scale(&net), net.Bias(kChannels)}));
+              net.Op("InstanceNormalization", {BareStem(&net), Scale(&net), net.Bias(kChannels)}));
 }
 
 // As PyTorch's exporter writes it: the groups become the channels of InstanceNormalization.
@@ -153,7 +157,7 @@ ZooGraph LpNorm() {
 ZooGraph MeanVariance() {
   ZooNet net("mean_variance_normalization");
   const std::string h =
-      net.Op("MeanVarianceNormalization", {Stem(&net)}, {{"axes", Nums({0, 2, 3})}});
+      net.Op("MeanVarianceNormalization", {BareStem(&net)}, {{"axes", Nums({0, 2, 3})}});
   return Head(&net, h);
 }
 
