@@ -6,8 +6,9 @@ namespace espalier::testing {
 
 std::vector<ZooGraph> MakeZoo() {
   std::vector<ZooGraph> zoo;
-  for (const auto add : {&AddConvolutions, &AddBlocks, &AddNormalizations, &AddJoins, &AddShuffles,
-                         &AddPositions, &AddScopes, &AddMatrices, &AddAttention, &AddQuantized}) {
+  for (const auto add :
+       {&AddConvolutions, &AddBlocks, &AddNormalizations, &AddJoins, &AddShuffles, &AddPositions,
+        &AddScopes, &AddMatrices, &AddAttention, &AddQuantized, &AddCorners}) {
     add(&zoo);
   }
   return zoo;

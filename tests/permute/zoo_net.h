@@ -95,5 +95,6 @@ void AddScopes(std::vector<ZooGraph>* zoo);
 void AddMatrices(std::vector<ZooGraph>* zoo);
 void AddAttention(std::vector<ZooGraph>* zoo);
 void AddQuantized(std::vector<ZooGraph>* zoo);
+void AddCorners(std::vector<ZooGraph>* zoo);
 
 }  // namespace espalier::testing
