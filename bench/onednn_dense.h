@@ -30,15 +30,17 @@ class OneDnnDense {
   }
 
   /// [m, k] x [k, n] with ReLU; the weights, on the left or on the right, in oneDNN's own layout.
+  /// No bias for those on the left: oneDNN has no fast kernel with one along the rows.
   static OneDnnDense Matmul(dnnl_dim_t m, dnnl_dim_t k, dnnl_dim_t n, bool weights_left) {
     using Tag = dnnl::memory::format_tag;
     const auto of = [](dnnl_dim_t rows, dnnl_dim_t cols, Tag tag) {
       return dnnl::memory::desc({rows, cols}, dnnl::memory::data_type::f32, tag);
     };
-    const auto bias = weights_left ? of(m, 1, Tag::ab) : of(1, n, Tag::ab);
-    const dnnl::matmul::desc desc(of(m, k, weights_left ? Tag::any : Tag::ab),
-                                  of(k, n, weights_left ? Tag::ab : Tag::any), bias,
-                                  of(m, n, Tag::ab));
+    const auto x = of(m, k, weights_left ? Tag::any : Tag::ab);
+    const auto w = of(k, n, weights_left ? Tag::ab : Tag::any);
+    const auto y = of(m, n, Tag::ab);
+    const auto desc =
+        weights_left ? dnnl::matmul::desc(x, w, y) : dnnl::matmul::desc(x, w, of(1, n, Tag::ab), y);
     OneDnnDense made;
     const dnnl::matmul::primitive_desc primitive(desc, ReluAttr(), made.engine_);
     made.primitive_ = dnnl::matmul(primitive);
@@ -65,7 +67,7 @@ class OneDnnDense {
             const dnnl::memory::desc& bias, const dnnl::memory::desc& dst) {
     Add(DNNL_ARG_SRC, src);
     Add(DNNL_ARG_WEIGHTS, weights);
-    Add(DNNL_ARG_BIAS, bias);
+    if (!bias.is_zero()) Add(DNNL_ARG_BIAS, bias);
     Add(DNNL_ARG_DST, dst);
   }
 
