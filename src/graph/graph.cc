@@ -4,13 +4,17 @@
 
 #include <utility>
 
+#include "graph/printable_name.h"
+
 namespace espalier {
 namespace {
 
 constexpr int kNotConstant = -1;
 
+}  // namespace
+
 // Names come from files: without this, one could send control sequences to the user's terminal.
-std::string Printable(std::string_view text) {
+std::string PrintableName(std::string_view text) {
   std::string printable;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -22,8 +26,6 @@ std::string Printable(std::string_view text) {
   }
   return printable;
 }
-
-}  // namespace
 
 ConstantIndex::ConstantIndex(const Graph& graph) : graph_(&graph), by_scope_(graph.scopes.size()) {
   for (std::size_t i = 0; i < graph.constants.size(); ++i) {
@@ -75,10 +77,10 @@ std::optional<std::vector<std::int64_t>> IntsAttribute(const Node& node, const s
 }
 
 std::string NodeText(const Node& node) {
-  const std::string type = Printable(node.op_type);
-  if (!node.name.empty()) return fmt::format("{} '{}'", type, Printable(node.name));
+  const std::string type = PrintableName(node.op_type);
+  if (!node.name.empty()) return fmt::format("{} '{}'", type, PrintableName(node.name));
   for (const std::string& output : node.outputs) {
-    if (!output.empty()) return fmt::format("{} of '{}'", type, Printable(output));
+    if (!output.empty()) return fmt::format("{} of '{}'", type, PrintableName(output));
   }
   return fmt::format("{} without a name", type);
 }

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "graph/inferred_facts.h"
 #include "graph/int_folding.h"
 #include "graph/shape_rules.h"
 
@@ -58,9 +59,12 @@ Shape Common(const Shape& a, const Shape& b) {
 
 class Inference {
  public:
-  explicit Inference(const Graph& graph);
+  // `unknown` is what the unknown dimensions of graph inputs count as, one entry an axis; without
+  // a list, all count as 1.
+  Inference(const Graph& graph, const std::optional<Dims>& unknown);
   void Run();
   ValueShapes Result() const;
+  MainFacts MainResult() const;
 
  private:
   using Facts = std::unordered_map<std::string_view, ValueFact>;
@@ -89,7 +93,10 @@ class Inference {
   void RecordShapes(int scope, const Node& node, const std::vector<Shape>& shapes);
   bool SpendFolding(const NodeView& view);
 
+  std::int64_t UnknownDim(std::size_t axis) const;
+
   const Graph& graph_;
+  const std::optional<Dims>& unknown_;
   std::vector<Facts> constants_;
   std::vector<Facts> facts_;
   std::vector<Declared> declared_;
@@ -99,8 +106,9 @@ class Inference {
   int retries_ = 0;
 };
 
-Inference::Inference(const Graph& graph)
+Inference::Inference(const Graph& graph, const std::optional<Dims>& unknown)
     : graph_(graph),
+      unknown_(unknown),
       constants_(graph.scopes.size()),
       facts_(graph.scopes.size()),
       declared_(graph.scopes.size()),
@@ -140,6 +148,20 @@ ValueShapes Inference::Result() const {
   return result;
 }
 
+MainFacts Inference::MainResult() const {
+  MainFacts result;
+  if (facts_.empty()) return result;
+  for (const Facts* facts : {&constants_[0], &facts_[0]}) {
+    for (const auto& [name, fact] : *facts) result.emplace(name, fact);
+  }
+  return result;
+}
+
+std::int64_t Inference::UnknownDim(std::size_t axis) const {
+  if (!unknown_) return 1;  // one sample
+  return axis < unknown_->size() ? (*unknown_)[axis] : kUnknownDim;
+}
+
 void Inference::InferScope(int scope, int depth, const std::vector<Shape>& inputs) {
   done_[scope] = true;
   order_.push_back(scope);
@@ -147,7 +169,9 @@ void Inference::InferScope(int scope, int depth, const std::vector<Shape>& input
   for (std::size_t i = 0; i < code.inputs.size(); ++i) {
     Shape shape = FilledFrom(&code.inputs[i], i < inputs.size() ? Sane(inputs[i]) : std::nullopt);
     if (shape && code.kind == Scope::Kind::kMain) {
-      for (std::int64_t& dim : *shape) dim = std::max(dim, std::int64_t{1});  // one sample
+      for (std::size_t k = 0; k < shape->size(); ++k) {
+        if ((*shape)[k] < 1) (*shape)[k] = UnknownDim(k);
+      }
     }
     Record(scope, code.inputs[i].name, {std::move(shape), nullptr});
   }
@@ -331,9 +355,17 @@ void Inference::RecordShapes(int scope, const Node& node, const std::vector<Shap
 }  // namespace
 
 ValueShapes InferShapes(const Graph& graph) {
-  Inference inference(graph);
+  const std::optional<Dims> one_sample;
+  Inference inference(graph, one_sample);
   inference.Run();
   return inference.Result();
+}
+
+MainFacts InferMainFacts(const Graph& graph, const Dims& unknown) {
+  const std::optional<Dims> dims = unknown;
+  Inference inference(graph, dims);
+  inference.Run();
+  return inference.MainResult();
 }
 
 }  // namespace espalier

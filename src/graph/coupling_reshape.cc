@@ -1,0 +1,140 @@
+#include "graph/coupling_reshape.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace espalier::coupling {
+
+void ReshapeTies::Run() {
+  in_ = ties_.InputAt(0);
+  out_ = ties_.OutputAt(0);
+  if (in_ == nullptr || out_ == nullptr || !in_->dims || !out_->dims || !FindRuns()) return;
+  ties_.mentioned_[0] = true;
+  ties_.made_[0] = true;
+  ties_.treated_[0].assign(ties_.treated_[0].size(), true);
+  MergeRuns();
+  for (const AxisRun& run : runs_) TieRun(run);
+}
+
+bool ReshapeTies::FindRuns() {
+  const Dims& in = *in_->dims;
+  const Dims& out = *out_->dims;
+  const auto known = [](const Dims& dims) {
+    return shapes::KnownElements(dims).value_or(0) > 0;  // also no axis of length 0
+  };
+  if (!known(in) || !known(out)) return false;
+  if (shapes::KnownElements(in) != shapes::KnownElements(out)) return false;
+  AxisRun run;
+  std::int64_t in_size = 1;
+  std::int64_t out_size = 1;
+  std::size_t i = 0;
+  std::size_t o = 0;
+  while (i < in.size() || o < out.size()) {
+    // Both products are the same at the end, so the smaller one's side has axes left.
+    if (in_size <= out_size && i < in.size()) {
+      in_size *= in[i];
+      if (in[i] > 1) run.in.push_back(i);
+      ++i;
+    } else {
+      out_size *= out[o];
+      if (out[o] > 1) run.out.push_back(o);
+      ++o;
+    }
+    if (in_size == out_size && in_size > 1) {
+      runs_.push_back(std::exchange(run, {}));
+      in_size = out_size = 1;
+    }
+  }
+  return run.in.empty() && run.out.empty();
+}
+
+// A facet of several axes keeps its runs together.
+void ReshapeTies::MergeRuns() {
+  std::vector<AxisRun> merged;
+  for (const AxisRun& run : runs_) {
+    std::size_t into = merged.size();
+    for (std::size_t m = 0; m < merged.size() && into == merged.size(); ++m) {
+      for (const std::size_t a : merged[m].in) {
+        for (const std::size_t b : run.in) {
+          const Slot& slot = in_->slots[a];
+          const bool same = slot.state == Slot::State::kFacet &&
+                            in_->slots[b].state == Slot::State::kFacet &&
+                            slot.facet == in_->slots[b].facet;
+          if (same) into = m;
+        }
+      }
+    }
+    if (into == merged.size()) {
+      merged.push_back(run);
+      continue;
+    }
+    // Those in between may be tied to either: all of them become one run.
+    for (std::size_t m = into + 1; m <= merged.size(); ++m) {
+      const AxisRun& next = m < merged.size() ? merged[m] : run;
+      merged[into].in.insert(merged[into].in.end(), next.in.begin(), next.in.end());
+      merged[into].out.insert(merged[into].out.end(), next.out.begin(), next.out.end());
+    }
+    merged.resize(into + 1);
+  }
+  runs_ = std::move(merged);
+}
+
+void ReshapeTies::TieRun(const AxisRun& run) {
+  const int facet = MovableFacet(run);
+  if (facet == kNoFacet) return;
+  LabelSpace all;
+  LabelSpace part;
+  for (const std::size_t axis : run.in) all.Add(static_cast<int>(axis), (*in_->dims)[axis]);
+  for (const std::size_t axis : ties_.elements_->At(facet).axes) {
+    part.Add(static_cast<int>(axis), (*in_->dims)[axis]);
+  }
+  const int made = ties_.Make(0, run.out);
+  if (part.labels == all.labels) return ties_.TieAll({facet, 0}, made, true);
+  const std::vector<std::uint32_t> projected = Projected(all, part);
+  std::vector<Pair> pairs;
+  for (std::uint32_t i = 0; i < projected.size(); ++i) pairs.push_back({projected[i], i});
+  ties_.Tie({facet, 0}, made, std::move(pairs), true);
+}
+
+// The one facet of the run that is not held already; holds what else is in the run.
+int ReshapeTies::MovableFacet(const AxisRun& run) {
+  Elements& elements = *ties_.elements_;
+  std::vector<int> movable;
+  std::vector<std::size_t> fresh;
+  Reason reason = ties_.fallback_;
+  for (const std::size_t axis : run.in) {
+    const Slot& slot = in_->slots[axis];
+    if (slot.state == Slot::State::kFresh) fresh.push_back(axis);
+    if (slot.state == Slot::State::kHeld) reason = slot.reason;
+    if (slot.state != Slot::State::kFacet || std::ranges::count(movable, slot.facet) > 0) continue;
+    const Facet& facet = elements.At(slot.facet);
+    bool moves = false;
+    for (std::uint32_t i = 0; i < facet.count && !moves; ++i) {
+      moves = elements.HeldBy(facet.first + i) == Elements::kFree;
+    }
+    if (moves) movable.push_back(slot.facet);
+    if (!moves) reason = elements.HeldBy(facet.first);
+  }
+  if (!fresh.empty() && fresh.size() == run.in.size()) {
+    LabelSpace space;
+    for (const std::size_t axis : fresh) space.Add(0, (*in_->dims)[axis]);
+    const int facet = elements.AddFacet(space.Count(), ties_.inputs_[0], fresh);
+    for (const std::size_t axis : fresh) in_->slots[axis] = {Slot::State::kFacet, facet, 0};
+    return facet;
+  }
+  if (movable.size() == 1) reason = ties_.fallback_;
+  for (const std::size_t axis : fresh) ties_.HoldAxis(in_, axis, reason);
+  if (movable.size() == 1) return movable.front();
+  if (movable.size() > 1) reason = ties_.fallback_;
+  HoldRun(run, reason);
+  return kNoFacet;
+}
+
+void ReshapeTies::HoldRun(const AxisRun& run, Reason reason) {
+  for (const std::size_t axis : run.in) ties_.HoldAxis(in_, axis, reason);
+  for (const std::size_t axis : run.out) {
+    out_->slots[axis] = {Slot::State::kHeld, kNoFacet, reason};
+  }
+}
+
+}  // namespace espalier::coupling
