@@ -199,7 +199,9 @@ bool ProductTies::AllHeld(const std::vector<Part*>& parts, const std::vector<std
     if (!IsHeld(*part)) ties_.HoldAxis(part->value, part->axis, reason);
   }
   for (const std::size_t axis : axes) {
-    if (product_.output) ties_.HoldAxis(ties_.OutputAt(*product_.output), axis, reason);
+    if (!product_.output) continue;
+    Slot& slot = ties_.OutputAt(*product_.output)->slots[axis];
+    if (slot.state == Slot::State::kHeld) slot.reason = reason;  // nearer to the cause
   }
   return true;
 }

@@ -12,6 +12,8 @@ void ReshapeTies::Run() {
   ties_.mentioned_[0] = true;
   ties_.made_[0] = true;
   ties_.treated_[0].assign(ties_.treated_[0].size(), true);
+  slots_ = in_->slots;
+  Coarsen();
   MergeRuns();
   for (const AxisRun& run : runs_) TieRun(run);
 }
@@ -48,6 +50,40 @@ bool ReshapeTies::FindRuns() {
   return run.in.empty() && run.out.empty();
 }
 
+// Pixel shuffle: [C, r, r, H, W] as [C, H, r, W, r] becomes [C, H * r, W * r]. Of a facet whose
+// last axes share runs with others, the first ones move on: a channel with all its places.
+void ReshapeTies::Coarsen() {
+  std::vector<bool> mixed(slots_.size(), false);
+  for (const AxisRun& run : runs_) {
+    for (const std::size_t a : run.in) {
+      mixed[a] = std::ranges::any_of(run.in, [this, a](std::size_t b) {
+        return slots_[b].facet != slots_[a].facet || slots_[b].state != slots_[a].state;
+      });
+    }
+  }
+  for (std::size_t axis = 0; axis < slots_.size(); ++axis) {
+    if (slots_[axis].state != Slot::State::kFacet || mixed[axis]) continue;
+    const Facet facet = ties_.elements_->At(slots_[axis].facet);
+    if (facet.axes.front() != axis || facet.axes.size() < 2) continue;
+    const auto last = std::ranges::find_if(facet.axes, [&](std::size_t a) { return mixed[a]; });
+    if (last == facet.axes.end() ||
+        !std::all_of(last, facet.axes.end(), [&](std::size_t a) { return mixed[a]; })) {
+      continue;
+    }
+    const std::vector<std::size_t> kept(facet.axes.begin(), last);
+    std::uint32_t behind = 1;
+    for (auto a = last; a != facet.axes.end(); ++a) {
+      behind *= static_cast<std::uint32_t>((*in_->dims)[*a]);
+      slots_[*a] = {Slot::State::kHeld, kNoFacet, ties_.fallback_};
+    }
+    const int coarse = ties_.elements_->AddFacet(facet.count / behind, -1, kept);
+    std::vector<Pair> pairs;
+    for (std::uint32_t i = 0; i < facet.count; ++i) pairs.push_back({i, i / behind});
+    ties_.elements_->Join({slots_[axis].facet, coarse, std::move(pairs), false});
+    for (const std::size_t a : kept) slots_[a] = {Slot::State::kFacet, coarse, 0};
+  }
+}
+
 // A facet of several axes keeps its runs together.
 void ReshapeTies::MergeRuns() {
   std::vector<AxisRun> merged;
@@ -56,10 +92,9 @@ void ReshapeTies::MergeRuns() {
     for (std::size_t m = 0; m < merged.size() && into == merged.size(); ++m) {
       for (const std::size_t a : merged[m].in) {
         for (const std::size_t b : run.in) {
-          const Slot& slot = in_->slots[a];
+          const Slot& slot = slots_[a];
           const bool same = slot.state == Slot::State::kFacet &&
-                            in_->slots[b].state == Slot::State::kFacet &&
-                            slot.facet == in_->slots[b].facet;
+                            slots_[b].state == Slot::State::kFacet && slot.facet == slots_[b].facet;
           if (same) into = m;
         }
       }
@@ -103,7 +138,7 @@ int ReshapeTies::MovableFacet(const AxisRun& run) {
   std::vector<std::size_t> fresh;
   Reason reason = ties_.fallback_;
   for (const std::size_t axis : run.in) {
-    const Slot& slot = in_->slots[axis];
+    const Slot& slot = slots_[axis];
     if (slot.state == Slot::State::kFresh) fresh.push_back(axis);
     if (slot.state == Slot::State::kHeld) reason = slot.reason;
     if (slot.state != Slot::State::kFacet || std::ranges::count(movable, slot.facet) > 0) continue;
@@ -119,7 +154,9 @@ int ReshapeTies::MovableFacet(const AxisRun& run) {
     LabelSpace space;
     for (const std::size_t axis : fresh) space.Add(0, (*in_->dims)[axis]);
     const int facet = elements.AddFacet(space.Count(), ties_.inputs_[0], fresh);
-    for (const std::size_t axis : fresh) in_->slots[axis] = {Slot::State::kFacet, facet, 0};
+    for (const std::size_t axis : fresh) {
+      slots_[axis] = in_->slots[axis] = {Slot::State::kFacet, facet, 0};
+    }
     return facet;
   }
   if (movable.size() == 1) reason = ties_.fallback_;
@@ -131,7 +168,11 @@ int ReshapeTies::MovableFacet(const AxisRun& run) {
 }
 
 void ReshapeTies::HoldRun(const AxisRun& run, Reason reason) {
-  for (const std::size_t axis : run.in) ties_.HoldAxis(in_, axis, reason);
+  for (const std::size_t axis : run.in) {
+    const Slot& slot = slots_[axis];
+    if (slot.state == Slot::State::kFacet) ties_.elements_->Hold(slot.facet, reason);
+    if (slot.state == Slot::State::kFresh) ties_.HoldAxis(in_, axis, reason);
+  }
   for (const std::size_t axis : run.out) {
     out_->slots[axis] = {Slot::State::kHeld, kNoFacet, reason};
   }

@@ -26,6 +26,7 @@ class ReshapeTies {
   };
   // False if the sizes are not known or differ.
   bool FindRuns();
+  void Coarsen();
   void MergeRuns();
   void TieRun(const AxisRun& run);
   int MovableFacet(const AxisRun& run);
@@ -34,6 +35,7 @@ class ReshapeTies {
   NodeTies& ties_;
   Value* in_ = nullptr;
   Value* out_ = nullptr;
+  std::vector<Slot> slots_;  // of the input, as far as the output sees them
   std::vector<AxisRun> runs_;
 };
 

@@ -93,8 +93,10 @@ void Result::PassSums() {
   for (std::size_t t = elements_.ties().size(); t-- > 0;) {
     const Tie& tie = elements_.ties()[t];
     if (!tie.passes || !FacetAt(tie.b).summed) continue;
-    const int from = FacetAt(tie.a).value;
-    if (from < 0 || !values_[static_cast<std::size_t>(from)].from_constants) continue;
+    const auto is_weight = [this](int value) {
+      return value >= 0 && values_[static_cast<std::size_t>(value)].from_constants;
+    };
+    if (!is_weight(FacetAt(tie.a).value) || !is_weight(FacetAt(tie.b).value)) continue;
     elements_.At(tie.a).summed = true;
   }
 }

@@ -132,6 +132,55 @@ int NodeTies::Make(std::size_t output, std::vector<std::size_t> axes) {
   return facet;
 }
 
+bool NodeTies::Moves(std::size_t input, std::size_t axis) const {
+  const Value* value = const_cast<NodeTies*>(this)->InputAt(input);
+  if (value == nullptr || axis >= value->slots.size()) return false;
+  return value->slots[axis].state != Slot::State::kHeld;
+}
+
+std::vector<std::size_t> NodeTies::AxesWith(std::size_t input, std::size_t axis) const {
+  const Value* value = const_cast<NodeTies*>(this)->InputAt(input);
+  if (value == nullptr || axis >= value->slots.size()) return {axis};
+  const Slot& slot = value->slots[axis];
+  if (slot.state != Slot::State::kFacet) return {axis};
+  return elements_->facets()[static_cast<std::size_t>(slot.facet)].axes;
+}
+
+void NodeTies::Select(std::size_t axis, const std::vector<std::int64_t>& indices,
+                      std::size_t output, bool drops) {
+  mentioned_[0] = true;
+  made_[output] = true;
+  if (!Moves(0, axis)) {
+    treated_[0][axis] = true;  // stays in place, and so does the output's axis
+    return;
+  }
+  const std::vector<std::size_t> axes = AxesWith(0, axis);
+  const Side side = axes.size() == 1 ? Take(0, axis) : Side{InputAt(0)->slots[axis].facet, 0};
+  LabelSpace in, picked;
+  std::vector<std::size_t> out_axes;
+  for (const std::size_t a : axes) {
+    treated_[0][a] = true;
+    const std::int64_t dim = (*InputAt(0)->dims)[a];
+    in.Add(static_cast<int>(a), dim);
+    picked.Add(static_cast<int>(a), a == axis ? static_cast<std::int64_t>(indices.size()) : dim);
+    if (picked.sizes.back() < 2) continue;
+    out_axes.push_back(drops && a > axis ? a - 1 : a);
+  }
+  std::vector<Pair> pairs;
+  const std::size_t at = static_cast<std::size_t>(std::ranges::find(axes, axis) - axes.begin());
+  std::uint32_t inner = 1;  // places of the axes behind the selected one
+  for (std::size_t i = at + 1; i < in.sizes.size(); ++i) {
+    inner *= static_cast<std::uint32_t>(in.sizes[i]);
+  }
+  const auto dim = static_cast<std::uint32_t>(in.sizes[at]);
+  const auto count = static_cast<std::uint32_t>(indices.size());
+  for (std::uint32_t i = 0; i < picked.Count(); ++i) {
+    const auto index = static_cast<std::uint32_t>(indices[i / inner % count]);
+    pairs.push_back({(i / inner / count * dim + index) * inner + i % inner, i});
+  }
+  Tie(side, out_axes.empty() ? kNoFacet : Make(output, out_axes), std::move(pairs), true);
+}
+
 void NodeTies::Tie(const Side& side, int facet, std::vector<Pair> pairs, bool passes) {
   if (pairs.empty()) return;
   for (const Pair& pair : pairs) {

@@ -79,6 +79,14 @@ class NodeTies {
   int TakeWhole(std::size_t input, std::vector<std::size_t> axes);
   /// Gives an axis of an output a facet; kNoFacet if it is shorter than 2 or of unknown length.
   int Make(std::size_t output, std::vector<std::size_t> axes);
+  /// Whether an axis of an input may have places that move.
+  bool Moves(std::size_t input, std::size_t axis) const;
+  /// All axes of the facet on which an axis of an input stands.
+  std::vector<std::size_t> AxesWith(std::size_t input, std::size_t axis) const;
+  /// Output `output` takes the places `indices` along an axis of input 0; `drops` if it loses the
+  /// axis. No Product may speak of AxesWith(0, axis), nor may a second axis of those be selected.
+  void Select(std::size_t axis, const std::vector<std::int64_t>& indices, std::size_t output,
+              bool drops = false);
   /// A facet of no value.
   int MakeOwner(std::size_t count) { return elements_->AddFacet(count); }
   /// Ties side a's position pair.a to position pair.b of the facet.

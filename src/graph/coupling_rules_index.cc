@@ -16,17 +16,14 @@ void ReadsNumbers(NodeTies& ties) {
   ties.Constant(0);
 }
 
-// Positions along an axis that are known before the network runs.
-void TakeKnown(NodeTies& ties, std::size_t axis, const Dims& indices, bool scalar) {
-  const std::int64_t dim = (*ties.In(0))[axis];
-  const NodeTies::Side side = ties.Take(0, axis);
-  std::vector<Pair> pairs;
-  for (std::int64_t index : indices) {
-    if (index < 0) index += dim;
-    if (index < 0 || index >= dim) return ties.Spoil();
-    pairs.push_back({static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(pairs.size())});
+// The places that known indices stand for; nothing if one does not exist.
+std::optional<Dims> PlacesOf(const Dims& indices, std::int64_t dim) {
+  Dims places;
+  for (const std::int64_t index : indices) {
+    places.push_back(index < 0 ? index + dim : index);
+    if (places.back() < 0 || places.back() >= dim) return std::nullopt;
   }
-  ties.Tie(side, scalar ? kNoFacet : ties.Make(0, {axis}), std::move(pairs), true);
+  return places;
 }
 
 void Gather(NodeTies& ties) {
@@ -37,20 +34,25 @@ void Gather(NodeTies& ties) {
   if (!axis || indices == nullptr || ties.Out(0) == nullptr) return;
   if (ties.Out(0)->size() + 1 != data->size() + indices->size()) return;
   const auto known = ties.view().KnownInts(1);
-  const bool follows = known && (*data)[*axis] > 0 && indices->size() <= 1;
+  const bool selects = known && indices->size() <= 1;
+  const auto places = selects ? PlacesOf(*known, (*data)[*axis]) : std::nullopt;
+  if (selects && (!places || places->empty())) return;
   constexpr int kFirstIndex = 1000;
   Labels labels = Counted(data->size());
   labels[*axis] = kApart;
-  Labels of_indices = Counted(indices->size(), kFirstIndex);
-  if (follows) std::fill(of_indices.begin(), of_indices.end(), kApart);
+  if (selects) {
+    for (const std::size_t a : ties.AxesWith(0, *axis)) labels[a] = kApart;
+  }
+  const Labels of_indices =
+      selects ? Labels(indices->size(), kApart) : Counted(indices->size(), kFirstIndex);
   Labels kept(labels.begin(), labels.begin() + static_cast<std::ptrdiff_t>(*axis));
   kept.insert(kept.end(), of_indices.begin(), of_indices.end());
   kept.insert(kept.end(), labels.begin() + static_cast<std::ptrdiff_t>(*axis) + 1, labels.end());
   Product product{{{0, labels, true}}, kept, 0, false};
-  if (!follows) product.inputs.push_back({1, of_indices});
+  if (!selects) product.inputs.push_back({1, of_indices});
   ties.Join(product);
   ties.Parameter(1);
-  if (follows) TakeKnown(ties, *axis, *known, indices->empty());
+  if (selects) ties.Select(*axis, *places, 0, indices->empty());
 }
 
 void Reduce(NodeTies& ties) {

@@ -13,10 +13,11 @@ std::optional<std::size_t> AxisOf(const NodeTies& ties, std::int64_t fallback) {
   return in != nullptr && given ? shapes::AxisIndex(*given, in->size()) : std::nullopt;
 }
 
-std::vector<bool> Only(std::size_t axis, std::size_t rank) {
-  std::vector<bool> set(rank);
-  set[axis] = true;
-  return set;
+// start, start + step, ...
+Dims Range(std::int64_t start, std::int64_t step, std::int64_t count) {
+  Dims range;
+  for (std::int64_t i = 0; i < count; ++i) range.push_back(start + i * step);
+  return range;
 }
 
 // Pairs start + i * step, first + i.
@@ -93,15 +94,23 @@ void Split(NodeTies& ties) {
   }
   if (total != dim) return;
   ties.Parameter(1);
-  const NodeTies::Side whole = ties.Take(0, *axis);
+  std::vector<bool> apart(ties.In(0)->size());
+  for (const std::size_t a : ties.AxesWith(0, *axis)) apart[a] = true;
   std::int64_t start = 0;
   for (std::size_t o = 0; o < sizes.size(); ++o) {
-    if (ties.HasOutput(o)) {
-      JoinOtherAxes(ties, Only(*axis, ties.In(0)->size()), o);
-      ties.Tie(whole, ties.Make(o, {*axis}), RangePairs(start, 1, sizes[o], 0), true);
+    if (ties.HasOutput(o) && sizes[o] > 0) {
+      JoinOtherAxes(ties, apart, o);
+      ties.Select(*axis, Range(start, 1, sizes[o]), o);
     }
     start += sizes[o];
   }
+}
+
+// Whether a range lies in an axis and gives one of known length.
+bool IsInside(const shapes::SliceRange& range, std::int64_t dim, std::int64_t out_dim) {
+  if (range.count < 1 || range.count != out_dim) return false;
+  const std::int64_t last = range.start + (range.count - 1) * range.step;
+  return std::min(range.start, last) >= 0 && std::max(range.start, last) < dim;
 }
 
 // An axis that is taken whole is as before; of others, the range.
@@ -113,21 +122,21 @@ void Slice(NodeTies& ties) {
   if (ranges->size() != in->size()) return;
   for (std::size_t i = 1; i < ties.view().InputCount(); ++i) ties.Parameter(i);
   std::vector<bool> apart(in->size());
+  std::vector<std::size_t> selected;
   for (std::size_t i = 0; i < in->size(); ++i) {
     const auto& range = (*ranges)[i];
-    apart[i] = range.start != 0 || range.step != 1 || range.count != (*in)[i];
+    if (range.start == 0 && range.step == 1 && range.count == (*in)[i]) continue;
+    const std::vector<std::size_t> axes = ties.AxesWith(0, i);
+    // Two cut axes of one facet stay in place.
+    const bool again = std::ranges::any_of(axes, [&apart](std::size_t a) { return apart[a]; });
+    for (const std::size_t a : axes) apart[a] = true;
+    if (again) std::erase_if(selected, [&](std::size_t a) { return std::ranges::count(axes, a); });
+    if (!again && IsInside(range, (*in)[i], (*out)[i])) selected.push_back(i);
   }
   JoinOtherAxes(ties, apart);
-  for (std::size_t i = 0; i < in->size(); ++i) {
+  for (const std::size_t i : selected) {
     const auto& range = (*ranges)[i];
-    if (!apart[i] || range.count < 0 || range.count != (*out)[i]) continue;
-    const std::int64_t last = range.start + (range.count - 1) * range.step;
-    if (range.count > 0 &&
-        (std::min(range.start, last) < 0 || std::max(range.start, last) >= (*in)[i])) {
-      continue;
-    }
-    ties.Tie(ties.Take(0, i), ties.Make(0, {i}),
-             RangePairs(range.start, range.step, range.count, 0), true);
+    ties.Select(i, Range(range.start, range.step, range.count), 0);
   }
 }
 
@@ -139,6 +148,21 @@ void Tile(NodeTies& ties) {
   std::vector<bool> apart(in->size());
   for (std::size_t i = 0; i < in->size(); ++i) apart[i] = (*repeats)[i] != 1;
   JoinOtherAxes(ties, apart);
+}
+
+// What is padded with stays in place: it has no weights.
+void TiePadded(NodeTies& ties, std::size_t axis, std::int64_t before, std::int64_t after) {
+  const Dims* in = ties.In(0);
+  const Dims* out = ties.Out(0);
+  const std::int64_t dim = (*in)[axis];
+  // Windows along pixels pad too: without a facet there is nothing to tie.
+  if (out == nullptr || dim < 1 || (*out)[axis] != before + dim + after) return;
+  if (!ties.Moves(0, axis)) return;
+  const int padded = ties.Make(0, {axis});
+  ties.Tie(ties.Take(0, axis), padded, RangePairs(0, 1, dim, before), true);
+  for (std::int64_t i = 0; padded != kNoFacet && i < (*out)[axis]; ++i) {
+    if (i < before || i >= before + dim) ties.HoldOne({padded, 0}, static_cast<std::size_t>(i));
+  }
 }
 
 void Pad(NodeTies& ties) {
@@ -156,11 +180,18 @@ void Pad(NodeTies& ties) {
   if (!pads || pads->size() != 2 * axes.size()) return;
   for (std::size_t i = 1; i < view.InputCount(); ++i) ties.Parameter(i);
   std::vector<bool> apart(in->size());
+  Dims before(in->size()), after(in->size());
   for (std::size_t i = 0; i < axes.size(); ++i) {
-    const bool pads_axis = (*pads)[i] != 0 || (*pads)[i + axes.size()] != 0;
-    apart[*shapes::AxisIndex(axes[i], in->size())] = pads_axis;
+    const std::size_t axis = *shapes::AxisIndex(axes[i], in->size());
+    before[axis] = (*pads)[i];
+    after[axis] = (*pads)[i + axes.size()];
+    apart[axis] = before[axis] != 0 || after[axis] != 0;
   }
   JoinOtherAxes(ties, apart);
+  if (view.Text("mode", "constant") != "constant") return;
+  for (std::size_t i = 0; i < in->size(); ++i) {
+    if (apart[i] && before[i] >= 0 && after[i] >= 0) TiePadded(ties, i, before[i], after[i]);
+  }
 }
 
 struct BlockMove {
