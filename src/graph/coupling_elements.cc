@@ -6,13 +6,6 @@
 #include "espalier/base/error.h"
 
 namespace espalier::coupling {
-namespace {
-
-// About 40 bytes an element with its ties; networks of 100 M parameters have under 10 M elements.
-constexpr std::size_t kMostElements = std::size_t{1} << 26;
-
-}  // namespace
-
 Reason Elements::ReasonOf(const std::string& text) {
   const auto [it, added] = reasons_.emplace(text, static_cast<Reason>(texts_.size()));
   if (added) texts_.push_back(text);
@@ -50,7 +43,16 @@ void Elements::Hold(int facet, Reason reason) {
   for (std::size_t i = 0; i < At(facet).count; ++i) HoldOne(facet, i, reason);
 }
 
+// Every tie costs memory too: as much as its elements.
+void Elements::Spend(std::size_t pairs) {
+  spent_ += pairs;
+  if (spent_ > 2 * kMostElements) {
+    throw Error(ErrorCode::kUnsupported, "the network has too many channels to follow");
+  }
+}
+
 void Elements::Join(Tie tie) {
+  Spend(std::max<std::size_t>(tie.pairs.size(), At(tie.a).count));
   const Facet& a = At(tie.a);
   const Facet& b = At(tie.b);
   const auto unite = [this](std::uint32_t x, std::uint32_t y) {
@@ -67,6 +69,9 @@ void Elements::Join(Tie tie) {
   ties_.push_back(std::move(tie));
 }
 
-void Elements::Own(Ownership ownership) { ownerships_.push_back(std::move(ownership)); }
+void Elements::Own(Ownership ownership) {
+  Spend(ownership.owner_of.size());
+  ownerships_.push_back(std::move(ownership));
+}
 
 }  // namespace espalier::coupling

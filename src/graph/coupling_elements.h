@@ -15,6 +15,10 @@ using Reason = std::uint32_t;
 
 inline constexpr int kNoFacet = -1;
 
+/// Elements that are followed in all: about 40 bytes each with their ties, so under 4 GiB.
+/// Networks of 100 M parameters have under 10 M.
+inline constexpr std::size_t kMostElements = std::size_t{1} << 26;
+
 /// Positions that a permutation may exchange: those of one axis of a value, or of several axes
 /// (row-major over them). Its elements are first, first + 1, ...
 struct Facet {
@@ -76,6 +80,8 @@ class Elements {
   Reason HeldBy(std::uint32_t element) { return held_[ClassOf(element)]; }
 
  private:
+  void Spend(std::size_t pairs);
+
   std::vector<Facet> facets_;
   std::vector<Tie> ties_;
   std::vector<Ownership> ownerships_;
@@ -83,6 +89,7 @@ class Elements {
   std::vector<Reason> held_;  // of classes
   std::vector<std::string> texts_;
   std::map<std::string, Reason> reasons_;
+  std::size_t spent_ = 0;  // pairs of all ties
 };
 
 }  // namespace espalier::coupling

@@ -41,7 +41,9 @@ std::size_t LabelSpace::Count() const {
   std::size_t count = 1;
   for (const std::int64_t size : sizes) {
     // Far above what AddFacet() takes, far below what overflows.
-    count = std::min(count * static_cast<std::size_t>(size), std::size_t{1} << 31);
+    constexpr std::size_t kMany = std::size_t{1} << 31;
+    const auto factor = static_cast<std::size_t>(size);
+    count = factor > kMany / count ? kMany : count * factor;
   }
   return count;
 }

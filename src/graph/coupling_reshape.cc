@@ -84,34 +84,31 @@ void ReshapeTies::Coarsen() {
   }
 }
 
-// A facet of several axes keeps its runs together.
+// A facet of several axes keeps its runs together; runs between them stay on their own, for the
+// places of joined runs count on in the same order on both sides.
 void ReshapeTies::MergeRuns() {
-  std::vector<AxisRun> merged;
-  for (const AxisRun& run : runs_) {
-    std::size_t into = merged.size();
-    for (std::size_t m = 0; m < merged.size() && into == merged.size(); ++m) {
-      for (const std::size_t a : merged[m].in) {
-        for (const std::size_t b : run.in) {
-          const Slot& slot = slots_[a];
-          const bool same = slot.state == Slot::State::kFacet &&
-                            slots_[b].state == Slot::State::kFacet && slot.facet == slots_[b].facet;
-          if (same) into = m;
+  const auto share = [this](const AxisRun& x, const AxisRun& y) {
+    for (const std::size_t a : x.in) {
+      if (slots_[a].state != Slot::State::kFacet) continue;
+      for (const std::size_t b : y.in) {
+        if (slots_[b].state == Slot::State::kFacet && slots_[a].facet == slots_[b].facet) {
+          return true;
         }
       }
     }
-    if (into == merged.size()) {
-      merged.push_back(run);
-      continue;
+    return false;
+  };
+  for (std::size_t i = 0; i < runs_.size(); ++i) {
+    for (std::size_t j = i + 1; j < runs_.size(); ++j) {
+      if (!share(runs_[i], runs_[j])) continue;
+      runs_[i].in.insert(runs_[i].in.end(), runs_[j].in.begin(), runs_[j].in.end());
+      runs_[i].out.insert(runs_[i].out.end(), runs_[j].out.begin(), runs_[j].out.end());
+      std::ranges::sort(runs_[i].in);
+      std::ranges::sort(runs_[i].out);
+      runs_.erase(runs_.begin() + static_cast<std::ptrdiff_t>(j));
+      j = i;  // the longer run may share a facet with one that was passed over
     }
-    // Those in between may be tied to either: all of them become one run.
-    for (std::size_t m = into + 1; m <= merged.size(); ++m) {
-      const AxisRun& next = m < merged.size() ? merged[m] : run;
-      merged[into].in.insert(merged[into].in.end(), next.in.begin(), next.in.end());
-      merged[into].out.insert(merged[into].out.end(), next.out.begin(), next.out.end());
-    }
-    merged.resize(into + 1);
   }
-  runs_ = std::move(merged);
 }
 
 void ReshapeTies::TieRun(const AxisRun& run) {

@@ -124,7 +124,7 @@ int NodeTies::Make(std::size_t output, std::vector<std::size_t> axes) {
   made_[output] = true;
   LabelSpace space;
   for (const std::size_t axis : axes) {
-    if ((*value->dims)[axis] < 2) return kNoFacet;
+    if (axis >= value->dims->size() || (*value->dims)[axis] < 2) return kNoFacet;
     space.Add(0, (*value->dims)[axis]);
   }
   const int facet = elements_->AddFacet(space.Count(), outputs_[output], axes);

@@ -48,6 +48,9 @@ void Quantize(NodeTies& ties) {
   ties.Join(product);
 }
 
+// Inputs: a, its scale and zero point, b and those of b, those of the output; single numbers.
+void QLinearBinary(NodeTies& ties) { JoinBroadcast(ties, {0, 3}); }
+
 // One scale and zero point from the smallest and the largest of all elements.
 void DynamicQuantize(NodeTies& ties) {
   Unary(ties);
@@ -85,6 +88,10 @@ constexpr RuleEntry kOthers[] = {
     {"com.microsoft", "DequantizeLinear", &Quantize},
     {"com.microsoft", "FastGelu", &Nary},
     {"com.microsoft", "Gelu", &Unary},
+    {"com.microsoft", "QLinearAdd", &QLinearBinary},
+    {"com.microsoft", "QLinearLeakyRelu", &Unary},
+    {"com.microsoft", "QLinearMul", &QLinearBinary},
+    {"com.microsoft", "QLinearSigmoid", &Unary},
     {"com.microsoft", "QuantizeLinear", &Quantize},
     {"com.microsoft", "QuickGelu", &Unary},
 };

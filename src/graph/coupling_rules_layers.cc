@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 
 #include "graph/coupling_rules.h"
 
@@ -92,6 +93,10 @@ void TieGroups(NodeTies& ties, const ConvInputs& inputs, const GroupedConv& conv
   by_row.facet != kNoFacet ? ties.TieAll(rows, by_row.facet) : ties.TieAll(by_row, rows.facet);
   if (places < 2) return;  // one channel a group: owned, so it stays
   const int whole = ties.TakeWhole(inputs.weight, {0, 1});
+  if (whole == kNoFacet) {  // weights that are computed or read elsewhere
+    if (by_place.facet != kNoFacet) ties.TieAll({kNoFacet, ties.fallback()}, by_place.facet);
+    return;
+  }
   std::vector<Pair> pairs;
   const std::int64_t row_count = inputs.transposed ? conv.in : conv.out;
   for (std::int64_t i = 0; i < row_count * places; ++i) {
@@ -106,8 +111,9 @@ void SplitConv(NodeTies& ties, const ConvInputs& inputs, std::int64_t groups) {
   const Dims& in = *ties.In(0);
   const Dims* weight = ties.In(inputs.weight);
   const Dims* out = ties.Out(0);
-  if (weight == nullptr || out == nullptr) return;
-  GroupedConv conv{groups, in[1], inputs.transposed ? (*weight)[1] * groups : (*weight)[0], {}};
+  if (weight == nullptr || out == nullptr || out->size() != in.size()) return;
+  GroupedConv conv{
+      groups, in[1], inputs.transposed ? shapes::MulDims((*weight)[1], groups) : (*weight)[0], {}};
   const std::int64_t rows = inputs.transposed ? conv.in : conv.out;
   const std::int64_t places = (inputs.transposed ? conv.out : conv.in) / groups;
   if (conv.in < 1 || conv.in % groups != 0 || conv.out < 1 || conv.out % groups != 0 ||
@@ -145,6 +151,8 @@ struct ProductInputs {
   std::size_t left = 0;
   std::size_t right = 1;
   std::vector<std::size_t> left_scales, right_scales;
+  bool transposes_left = false;
+  bool transposes_right = false;
 };
 
 void MatMulOf(NodeTies& ties, const ProductInputs& inputs) {
@@ -163,6 +171,8 @@ void MatMulOf(NodeTies& ties, const ProductInputs& inputs) {
   left.push_back(kInner);
   right.push_back(kInner);
   if (b->size() > 1) right.push_back(kColumn);
+  if (inputs.transposes_left) std::swap(left[left.size() - 1], left[left.size() - 2]);
+  if (inputs.transposes_right) std::swap(right[right.size() - 1], right[right.size() - 2]);
   if (a->size() > 1) kept.push_back(kRow);
   if (b->size() > 1) kept.push_back(kColumn);
   Product product{{{inputs.left, left}, {inputs.right, right}}, kept, 0, true};
@@ -177,6 +187,51 @@ void MatMulOf(NodeTies& ties, const ProductInputs& inputs) {
   add(inputs.left_scales, kRow, a->size() > 1);
   add(inputs.right_scales, kColumn, b->size() > 1);
   ties.Join(product);
+}
+
+// Letters are labels; a letter twice in one term (a diagonal) is refused by Join().
+std::optional<Product> ReadEquation(const std::string& equation, std::size_t inputs) {
+  std::string text;
+  std::ranges::copy_if(equation, std::back_inserter(text), [](char c) { return c != ' '; });
+  const std::size_t arrow = text.find("->");
+  if (arrow == std::string::npos || text.find('.') != std::string::npos) return std::nullopt;
+  Product product{{}, {}, 0, inputs > 1};
+  for (const char c : text.substr(arrow + 2)) product.kept.push_back(c);
+  product.inputs.push_back({0, {}});
+  for (const char c : text.substr(0, arrow)) {
+    if (c == ',') {
+      product.inputs.push_back({product.inputs.size(), {}});
+    } else {
+      product.inputs.back().labels.push_back(c);
+    }
+  }
+  if (product.inputs.size() != inputs) return std::nullopt;
+  return product;
+}
+
+void Einsum(NodeTies& ties) {
+  const auto equation = ties.view().Text("equation", "");
+  const auto product = equation ? ReadEquation(*equation, ties.view().InputCount()) : std::nullopt;
+  // An output's letter comes once, and from an input.
+  if (!product) return;
+  for (const int label : product->kept) {
+    const bool known = std::ranges::any_of(product->inputs, [label](const Operand& operand) {
+      return std::ranges::count(operand.labels, label) > 0;
+    });
+    if (!known || std::ranges::count(product->kept, label) != 1) return;
+  }
+  ties.Join(*product);
+}
+
+void FusedMatMul(NodeTies& ties) {
+  const Dims* a = ties.In(0);
+  const Dims* b = ties.In(1);
+  if (a == nullptr || b == nullptr) return;
+  const auto plain = [&ties](const char* name) { return ties.view().Int(name, 0) == 0; };
+  if (!plain("transBatchA") || !plain("transBatchB")) return;
+  if (!plain("transA") && a->size() < 2) return;
+  if (!plain("transB") && b->size() < 2) return;
+  MatMulOf(ties, {0, 1, {}, {}, !plain("transA"), !plain("transB")});
 }
 
 void MatMul(NodeTies& ties) { MatMulOf(ties, {}); }
@@ -235,6 +290,7 @@ constexpr RuleEntry kRules[] = {
     {"", "Conv", &Conv},
     {"", "ConvInteger", &ConvInteger},
     {"", "ConvTranspose", &ConvTranspose},
+    {"", "Einsum", &Einsum},
     {"", "GRU", &Recurrent},
     {"", "Gemm", &Gemm},
     {"", "GlobalAveragePool", &GlobalPool},
@@ -248,6 +304,10 @@ constexpr RuleEntry kRules[] = {
     {"", "QLinearConv", &QLinearConv},
     {"", "QLinearMatMul", &QLinearMatMul},
     {"", "RNN", &Recurrent},
+    {"com.microsoft", "FusedConv", &Conv},
+    {"com.microsoft", "FusedMatMul", &FusedMatMul},
+    {"com.microsoft", "QLinearConv", &QLinearConv},
+    {"com.microsoft", "QLinearGlobalAveragePool", &GlobalPool},
 };
 
 }  // namespace

@@ -92,7 +92,7 @@ void Split(NodeTies& ties) {
     if (ties.HasOutput(o) && (out == nullptr || (*out)[*axis] != sizes[o])) return;
     total += sizes[o];
   }
-  if (total != dim) return;
+  if (total != dim || total > static_cast<std::int64_t>(kMostElements)) return;
   ties.Parameter(1);
   std::vector<bool> apart(ties.In(0)->size());
   for (const std::size_t a : ties.AxesWith(0, *axis)) apart[a] = true;
@@ -108,7 +108,8 @@ void Split(NodeTies& ties) {
 
 // Whether a range lies in an axis and gives one of known length.
 bool IsInside(const shapes::SliceRange& range, std::int64_t dim, std::int64_t out_dim) {
-  if (range.count < 1 || range.count != out_dim) return false;
+  constexpr auto kMost = static_cast<std::int64_t>(kMostElements);
+  if (range.count < 1 || range.count > kMost || range.count != out_dim) return false;
   const std::int64_t last = range.start + (range.count - 1) * range.step;
   return std::min(range.start, last) >= 0 && std::max(range.start, last) < dim;
 }
@@ -208,6 +209,7 @@ std::optional<BlockMove> ReadBlocks(const NodeTies& ties, const Dims* large, con
     return std::nullopt;
   }
   if (*block < 1 || *block > 1024 || (*large)[1] < 1) return std::nullopt;
+  if ((*deep)[1] > static_cast<std::int64_t>(kMostElements)) return std::nullopt;
   if ((*deep)[1] != (*large)[1] * *block * *block) return std::nullopt;
   return BlockMove{*block * *block, (*large)[1], *mode == "CRD"};
 }

@@ -57,7 +57,7 @@ void GroupNormalization(NodeTies& ties) {
   for (std::int64_t c = 0; c < (*in)[1]; ++c) {
     owner_of.push_back(static_cast<std::uint32_t>(c / ((*in)[1] / *groups)));
   }
-  if (*groups != (*in)[1]) ties.Own(owner, channels, std::move(owner_of));
+  if (*groups > 1 && *groups != (*in)[1]) ties.Own(owner, channels, std::move(owner_of));
   for (const std::size_t i : {std::size_t{1}, std::size_t{2}}) {
     const Dims* dims = ties.In(i);
     if (dims == nullptr || dims->size() != 1) return ties.Spoil();

@@ -1,38 +1,24 @@
 #include "espalier/graph/coupling.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
 
 #include "tests/graph/coupling_case.h"
 
 namespace espalier {
 namespace {
 
+using testing::AddConv;
+using testing::AddNorm;
 using testing::Coupled;
+using testing::IntVector;
 using testing::LayerGraph;
 using testing::Sizes;
-
-LayerGraph Start(Dims dims = {1, 3, 8, 8}) {
-  LayerGraph graph;
-  graph.Input("x", std::move(dims));
-  return graph;
-}
-
-// conv "a" from `from` to `out` channels.
-void AddConv(LayerGraph& graph, const std::string& name, const std::string& from, std::int64_t in,
-             std::int64_t out, testing::Attributes attributes = {}) {
-  graph.Weight(name + ".w", {out, in, 1, 1}).Weight(name + ".b", {out});
-  graph.Node(name, "Conv", {from, name + ".w", name + ".b"}, std::move(attributes));
-}
-
-void AddNorm(LayerGraph& graph, const std::string& name, const std::string& from,
-             std::int64_t channels) {
-  std::vector<std::string> inputs = {from};
-  for (const char* part : {".scale", ".bias", ".mean", ".var"}) {
-    graph.Weight(name + part, {channels});
-    inputs.push_back(name + part);
-  }
-  graph.Node(name, "BatchNormalization", inputs);
-}
+using testing::Start;
 
 TEST(Coupling, FollowsAChain) {
   LayerGraph graph = Start();
@@ -98,17 +84,16 @@ TEST(Coupling, KeepsCopiesTogether) {
   EXPECT_EQ(found.Channels("c.w", {1}), (std::vector<std::uint32_t>{0, 1, 2, 3, 0, 1, 2, 3}));
 }
 
-TEST(Coupling, RefusesCopiesInAnotherOrder) {
+TEST(Coupling, HoldsWhatIsTiedToAnotherChannel) {
   LayerGraph graph = Start();
   AddConv(graph, "a", "x", 3, 4);
   graph.Constant("order", testing::IntVector({1, 0, 2, 3}));
   graph.Node("g", "Gather", {"a.out", "order"}, {{"axis", std::int64_t{1}}});
   graph.Node("s", "Add", {"a.out", "g.out"});  // ties 0 and 1
-  graph.Constant("part", testing::IntVector({0, 1, 3, 2}));
   AddConv(graph, "c", "s.out", 4, 2);
   graph.Output("c.out");
   const Coupled found(graph.graph());
-  // Channel {0, 1} is twice on each axis; 2 and 3 may be exchanged.
+  // Channels 0 and 1 are one, twice on each axis; 2 and 3 may be exchanged.
   EXPECT_EQ(found.Cells("c.w", {1}), Sizes{2});
   EXPECT_EQ(found.Channels("c.w", {1}), (std::vector<std::uint32_t>{0, 0, 1, 2}));
 }
@@ -178,6 +163,168 @@ TEST(Coupling, KeepsGroupsOfAConvolutionApart) {
   const auto& owners = found.groups()[static_cast<std::size_t>(group.cells[0].owner_group)];
   EXPECT_EQ(owners.channels, 2u);
   EXPECT_TRUE(owners.tensors.empty());
+}
+
+TEST(Coupling, TiesLayersThatShareWeights) {
+  LayerGraph graph = Start();
+  AddConv(graph, "a", "x", 3, 8);
+  graph.Weight("w", {8, 8, 1, 1});
+  graph.Node("b", "Conv", {"a.out", "w"}).Node("c", "Conv", {"b.out", "w"});
+  AddConv(graph, "d", "c.out", 8, 2);
+  graph.Output("d.out");
+  const Coupled found(graph.graph());
+  EXPECT_EQ(found.Cells("a.w", {0}), Sizes{8});
+  for (const int axis : {0, 1}) EXPECT_EQ(found.GroupOf("w", {axis}), found.GroupOf("a.w", {0}));
+  EXPECT_EQ(found.GroupOf("d.w", {1}), found.GroupOf("a.w", {0}));
+}
+
+TEST(Coupling, HoldsWhatSubgraphsRead) {
+  for (const std::string captured : {"a.out", "a.b", "none"}) {
+    LayerGraph graph = Start();
+    AddConv(graph, "a", "x", 3, 8);
+    AddConv(graph, "b", "a.out", 8, 4);
+    const int branch = graph.AddScope(Scope::Kind::kSubgraph, 0);
+    graph.Constant("yes", testing::IntScalar(1)).Node("i", "If", {"yes"});
+    graph.Subgraph("then_branch", branch);
+    graph.Node("n", "Neg", {captured == "none" ? "x" : captured}, {}, branch);
+    graph.Output("n.out", branch).Output("b.out");
+    const Coupled found(graph.graph());
+    EXPECT_EQ(found.Cells("b.w", {1}), captured == "none" ? Sizes{8} : Sizes{}) << captured;
+    if (captured == "none") continue;
+    EXPECT_EQ(found.Refusal("b.w", {1}), "a subgraph reads '" + captured + "'");
+  }
+}
+
+TEST(Coupling, HoldsConstantsThatAreOutputs) {
+  LayerGraph graph = Start();
+  AddConv(graph, "a", "x", 3, 8);
+  AddConv(graph, "b", "a.out", 8, 4);
+  graph.Output("b.out").Output("a.b");
+  EXPECT_EQ(Coupled(graph.graph()).Refusal("b.w", {1}), "they are the output 'a.b'");
+}
+
+TEST(Coupling, HoldsNumbersThatAnOperatorReads) {
+  LayerGraph graph = Start({1, 4});
+  graph.Constant("n", IntVector({1, 0, 3, 2})).Weight("a", {4, 4}).Weight("b", {4, 2});
+  graph.Node("m", "MatMul", {"x", "a"}).Node("c", "Cast", {"n"}, {{"to", std::int64_t{1}}});
+  graph.Node("s", "Add", {"m.out", "c.out"}).Node("g", "Gather", {"b", "n"});
+  graph.Node("y", "MatMul", {"s.out", "g.out"}).Output("y.out");
+  EXPECT_EQ(Coupled(graph.graph()).Cells("a", {1}), Sizes{});
+}
+
+TEST(Coupling, UnknownBatchesChangeNothing) {
+  for (const std::int64_t batch : {-1, 1, 5}) {
+    LayerGraph graph = Start({batch, 3, 2, 2});
+    AddConv(graph, "a", "x", 3, 4);
+    graph.Constant("rest", IntVector({0, -1})).Node("f", "Reshape", {"a.out", "rest"});
+    graph.Weight("d.w", {16, 5}).Node("d", "MatMul", {"f.out", "d.w"}).Output("d.out");
+    EXPECT_EQ(Coupled(graph.graph()).Cells("d.w", {0}), Sizes{4}) << batch;
+  }
+}
+
+TEST(Coupling, HoldsAnAxisOfUnknownLength) {
+  // Added to an input of unknown width: it may be 1 or 8.
+  LayerGraph graph = Start({1, 4});
+  graph.Input("y", Dims{1, -1}).Weight("a", {4, 8}).Weight("b", {8, 2});
+  graph.Node("m", "MatMul", {"x", "a"}).Node("s", "Add", {"m.out", "y"});
+  graph.Node("z", "MatMul", {"s.out", "b"}).Output("z.out");
+  EXPECT_EQ(Coupled(graph.graph()).Cells("a", {1}), Sizes{});
+}
+
+TEST(Coupling, OtherOpsetsAreUnknown) {
+  LayerGraph graph = Start();
+  AddConv(graph, "a", "x", 3, 8);
+  AddConv(graph, "b", "a.out", 8, 4);
+  graph.Output("b.out");
+  for (const std::int64_t opset : {6, 7, 24, 25}) {
+    graph.graph().opsets[""] = opset;
+    const bool known = opset >= 7 && opset <= 24;
+    EXPECT_EQ(Coupled(graph.graph()).Cells("b.w", {1}), known ? Sizes{8} : Sizes{}) << opset;
+  }
+}
+
+// What must hold of any result.
+void CheckResult(const Graph& graph) {
+  const auto groups = FindCoupledChannels(graph);
+  std::set<std::pair<int, std::vector<int>>> seen;
+  for (const CouplingGroup& group : groups) {
+    std::vector<int> cells(group.channels, 0);
+    for (const ChannelCell& cell : group.cells) {
+      EXPECT_GE(cell.channels.size(), 2u);
+      EXPECT_TRUE(std::ranges::is_sorted(cell.channels));
+      for (const std::uint32_t channel : cell.channels) ++cells.at(channel);
+      if (cell.owner_group < 0) continue;
+      EXPECT_LT(cell.owner_channel, groups.at(static_cast<std::size_t>(cell.owner_group)).channels);
+    }
+    for (const int count : cells) EXPECT_LE(count, 1);
+    const bool all = std::ranges::count(cells, 0) == 0;
+    EXPECT_EQ(group.refusal.empty(), all);
+    for (const CoupledTensor& tensor : group.tensors) {
+      const Tensor& stored = graph.constants.at(static_cast<std::size_t>(tensor.constant)).tensor;
+      std::size_t places = 1;
+      for (const int axis : tensor.axes) {
+        places *= static_cast<std::size_t>(stored.dims().at(static_cast<std::size_t>(axis)));
+      }
+      EXPECT_EQ(tensor.channels.size(), places);
+      EXPECT_TRUE(seen.emplace(tensor.constant, tensor.axes).second);  // in one group only
+      std::vector<int> copies(group.channels, 0);
+      for (const std::uint32_t channel : tensor.channels) ++copies.at(channel);
+      // Channels that change places have as many copies.
+      for (const ChannelCell& cell : group.cells) {
+        for (const std::uint32_t c : cell.channels) EXPECT_EQ(copies[c], copies[cell.channels[0]]);
+      }
+    }
+  }
+}
+
+TEST(Coupling, StaysSoundOnBrokenGraphs) {
+  const std::uint64_t seed = 11;
+  std::uint64_t draws = 0;
+  for (int round = 0; round < 2000; ++round) {
+    SCOPED_TRACE(fmt::format("seed {} round {}", seed, round));
+    LayerGraph builder = testing::Mixed();
+    Graph& graph = builder.graph();
+    auto& nodes = graph.scopes[0].nodes;
+    for (std::int64_t left = testing::Draw(seed, &draws, 3); left >= 0; --left) {
+      Node& node = nodes[static_cast<std::size_t>(
+          testing::Draw(seed, &draws, static_cast<std::int64_t>(nodes.size()) - 1))];
+      Node& other = nodes[static_cast<std::size_t>(
+          testing::Draw(seed, &draws, static_cast<std::int64_t>(nodes.size()) - 1))];
+      switch (testing::Draw(seed, &draws, 6)) {
+        case 0:
+          node.op_type = other.op_type;
+          break;
+        case 1:
+          node.inputs = other.inputs;
+          break;
+        case 2:
+          node.attributes = other.attributes;
+          break;
+        case 3:
+          node.inputs.resize(static_cast<std::size_t>(testing::Draw(seed, &draws, 4)));
+          break;
+        case 4:
+          node.attributes["axis"] = testing::Draw(seed, &draws, 6) - 3;
+          break;
+        case 5:
+          node.attributes["group"] = testing::Draw(seed, &draws, 9);
+          break;
+        default:
+          node.outputs.push_back(other.outputs.front() + "2");
+          break;
+      }
+    }
+    CheckResult(graph);
+  }
+}
+
+TEST(Coupling, KeepsMemoryOfHugeShapesSmall) {
+  const std::int64_t huge = std::int64_t{1} << 39;
+  LayerGraph graph;
+  graph.Input("x", Dims{1, huge}).Constant("w", Tensor::WithoutBytes(DType::kString, {huge, 4}));
+  graph.Node("y", "MatMul", {"x", "w"}).Output("y.out");
+  EXPECT_TRUE(FindCoupledChannels(graph.graph()).empty());
+  EXPECT_TRUE(FindCoupledChannels(Graph()).empty());
 }
 
 }  // namespace
