@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <map>
+#include <string>
 
 #include "graph/shape_rules.h"
 
@@ -89,7 +91,41 @@ std::vector<Shape> Recurrent(const NodeView& view) {
   return {Dims{first, directions, second, *hidden}, state, state};
 }
 
+// Explicit equations of letters; no "...".
+std::vector<Shape> Einsum(const NodeView& view) {
+  auto equation = view.Text("equation", "");
+  if (!equation) return {};
+  std::erase(*equation, ' ');
+  const std::size_t arrow = equation->find("->");
+  if (arrow == std::string::npos || equation->find('.') != std::string::npos) return {};
+  std::map<char, std::int64_t> sizes;
+  std::size_t input = 0;
+  std::size_t axis = 0;
+  for (std::size_t i = 0; i <= arrow; ++i) {
+    const Shape& dims = view.InputDims(input);
+    if (i == arrow || (*equation)[i] == ',') {
+      if (!dims || dims->size() != axis) return {};
+      ++input;
+      axis = 0;
+      continue;
+    }
+    if (!dims || axis >= dims->size()) return {};
+    std::int64_t& size = sizes.try_emplace((*equation)[i], (*dims)[axis]).first->second;
+    if (size == 1 || size < 0) size = (*dims)[axis];
+    if (!Fits(size, (*dims)[axis]) && (*dims)[axis] != 1) return {};
+    ++axis;
+  }
+  if (input != view.InputCount()) return {};
+  Dims out;
+  for (const char label : equation->substr(arrow + 2)) {
+    if (!sizes.contains(label)) return {};
+    out.push_back(sizes[label]);
+  }
+  return {out};
+}
+
 constexpr RuleEntry kRules[] = {
+    {"", "Einsum", &Einsum},
     {"", "Gemm", &Gemm},
     {"", "MatMul", &MatMul},
     {"", "MatMulInteger", &MatMul},

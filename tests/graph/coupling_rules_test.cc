@@ -242,6 +242,20 @@ TEST(CouplingRules, MatricesOnEitherSide) {
   EXPECT_FALSE(found.Reduced("a", {0}));
 }
 
+TEST(CouplingRules, EinsumIsAProduct) {
+  LayerGraph graph;
+  graph.Input("x", Dims{1, 5, 4}).Weight("a", {4, 3, 2}).Weight("b", {3, 2, 6});
+  graph.Node("l", "Einsum", {"x", "a"}, {{"equation", std::string("bse, ehd -> bhsd")}});
+  graph.Node("y", "Einsum", {"l.out", "b"}, {{"equation", std::string("bhsd,hdo->bso")}});
+  graph.Output("y.out");
+  const Coupled found(graph.graph());
+  EXPECT_EQ(found.Cells("b", {0}), Sizes{3});
+  EXPECT_EQ(found.Cells("b", {1}), Sizes{2});
+  EXPECT_EQ(found.GroupOf("a", {1}), found.GroupOf("b", {0}));
+  EXPECT_EQ(found.GroupOf("a", {2}), found.GroupOf("b", {1}));
+  EXPECT_TRUE(found.Reduced("b", {0}));
+}
+
 TEST(CouplingRules, RecurrentInputsMove) {
   LayerGraph graph;
   graph.Input("x", Dims{6, 1, 4}).Weight("w", {4, 8}).Node("l", "MatMul", {"x", "w"});

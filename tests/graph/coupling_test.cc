@@ -98,6 +98,19 @@ TEST(Coupling, HoldsWhatIsTiedToAnotherChannel) {
   EXPECT_EQ(found.Channels("c.w", {1}), (std::vector<std::uint32_t>{0, 0, 1, 2}));
 }
 
+TEST(Coupling, TellsCopiesInAnotherOrderApart) {
+  LayerGraph graph = Start({1, 3, 1, 2});
+  AddConv(graph, "a", "x", 3, 4);
+  graph.Node("f", "Flatten", {"a.out"}).Constant("order", IntVector({1, 0, 2, 3, 4, 5, 6, 7}));
+  graph.Node("g", "Gather", {"f.out", "order"}, {{"axis", std::int64_t{1}}});
+  graph.Node("s", "Sub", {"f.out", "g.out"}).Weight("d.w", {8, 5});
+  graph.Node("d", "MatMul", {"s.out", "d.w"}).Output("d.out");
+  const Coupled found(graph.graph());
+  EXPECT_EQ(found.Channels("d.w", {0}), (std::vector<std::uint32_t>{0, 0, 1, 1, 2, 2, 3, 3}));
+  // Channel 0 is subtracted from itself with its pixels exchanged, the others as they are.
+  EXPECT_EQ(found.Cells("d.w", {0}), Sizes{3});
+}
+
 TEST(Coupling, HoldsWhatIsAnOutputOrUnknown) {
   for (const bool output : {false, true}) {
     LayerGraph graph = Start();

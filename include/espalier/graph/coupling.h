@@ -17,10 +17,14 @@ struct CoupledTensor {
   int constant = -1;      ///< Index in Graph::constants.
   std::vector<int> axes;  ///< Mostly one; several where one channel axis is stored as several.
   /// Channel at each index along `axes` (row-major over them), or kNoChannel. A channel may stand
-  /// at several indices: behind Flatten, one for each pixel.
+  /// at several indices: behind Flatten, one for each pixel; in the weights [out, in / groups, ...]
+  /// of a grouped convolution, whose input channels are those of axes {0, 1}, one for each filter
+  /// of its group. If channel b takes the place of channel a, what stands at the k-th index of b
+  /// goes to the k-th index of a, for each k. Channels of one cell stand at equally many indices.
   std::vector<std::uint32_t> channels;
   /// A layer sums over this axis: these are its input channels. Else the tensor makes, scales or
-  /// shifts the channels.
+  /// shifts the channels. The same constant may come twice, with other axes: a permutation is
+  /// applied to each of them, in any order.
   bool reduced = false;
 };
 
@@ -37,8 +41,10 @@ struct ChannelCell {
 /// Channels of several tensors that must be permuted, kept or removed together.
 struct CouplingGroup {
   std::size_t channels = 0;
-  std::vector<ChannelCell> cells;      ///< Of two channels or more; disjoint.
-  std::vector<CoupledTensor> tensors;  ///< In the order in which the network reads them.
+  std::vector<ChannelCell> cells;  ///< Of two channels or more; disjoint.
+  /// In the order in which the network reads them. No axis of a constant is in two of them, but for
+  /// axis 0 of grouped convolutions.
+  std::vector<CoupledTensor> tensors;
   /// Why channels outside of the cells stay where they are: "they are the output 'y'", "CumSum
   /// 'c' adds along them", "Espalier does not know MyOp". Empty if all of them are in cells.
   std::string refusal;
@@ -54,8 +60,10 @@ struct CouplingGroup {
 ///
 /// @param graph  Opsets as in the file; shapes are inferred. An axis of unknown length is held.
 /// @return  Groups with at least one axis that a layer sums over, in the order in which the network
-///          reads those; also those that cannot move at all, with the reason. Groups that own
-///          cells (heads) come behind all others and may have no tensor.
+///          reads those; also those that cannot move at all, with the reason. For queries and keys,
+///          the layer is their product: no stored tensor of such a group may be `reduced`. Groups
+///          that own cells (heads) come behind all others, may have no tensor, and have no cells:
+///          whoever moves a head must move all that it owns.
 /// Never throws on a malformed graph: what cannot be understood stays in place.
 /// @cost  One walk over the nodes and a few bytes an element; constants' bytes are not read, except
 ///        small integer ones (shapes, indices).
