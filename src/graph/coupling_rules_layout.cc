@@ -264,6 +264,7 @@ void Resize(NodeTies& ties) {
   if (view.HasAttribute("axes")) return;
   const auto mode = view.Text("coordinate_transformation_mode", "half_pixel");
   if (!mode || *mode == "tf_crop_and_resize") return;
+  if (view.Text("keep_aspect_ratio_policy", "stretch") != "stretch") return;
   const bool by_size = view.HasInput(3);
   const std::vector<double> scales = by_size ? std::vector<double>() : ScalesOf(ties);
   if (!by_size && scales.size() != in->size()) return;

@@ -242,6 +242,20 @@ TEST(CouplingRules, MatricesOnEitherSide) {
   EXPECT_FALSE(found.Reduced("a", {0}));
 }
 
+TEST(CouplingRules, AnInputThatARulePassesOverHoldsAll) {
+  for (const bool sum : {false, true}) {
+    LayerGraph graph = Between([sum](LayerGraph& g) {
+      std::vector<std::string> inputs = {"a.out", "f.w", "f.b"};
+      if (sum) inputs.push_back("a.out");  // FusedConv adds it
+      g.Weight("f.w", {8, 8, 1, 1}).Weight("f.b", {8});
+      g.Node("m", "com.microsoft:FusedConv", inputs);
+    });
+    const Coupled found(graph.graph());
+    EXPECT_EQ(found.Cells("a.w", {0}), sum ? Sizes{} : Sizes{8});
+    EXPECT_EQ(found.Cells("z.w", {1}), sum ? Sizes{} : Sizes{8});
+  }
+}
+
 TEST(CouplingRules, EinsumIsAProduct) {
   LayerGraph graph;
   graph.Input("x", Dims{1, 5, 4}).Weight("a", {4, 3, 2}).Weight("b", {3, 2, 6});
