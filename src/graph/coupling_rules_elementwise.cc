@@ -5,9 +5,9 @@
 namespace espalier::coupling {
 namespace {
 
+// Inputs behind the first are single numbers; if not, all is held.
 void Unary(NodeTies& ties) { JoinBroadcast(ties, {0}); }
 
-// Inputs behind the first are single numbers, or else what they do is not known.
 void Nary(NodeTies& ties) {
   // Before opset 7: other broadcasting.
   if (ties.view().HasAttribute("broadcast") || ties.view().HasAttribute("axis")) return;
