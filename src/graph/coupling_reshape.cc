@@ -120,12 +120,37 @@ void ReshapeTies::TieRun(const AxisRun& run) {
   for (const std::size_t axis : ties_.elements_->At(facet).axes) {
     part.Add(static_cast<int>(axis), (*in_->dims)[axis]);
   }
-  const int made = ties_.Make(0, run.out);
-  if (part.labels == all.labels) return ties_.TieAll({facet, 0}, made, true);
-  const std::vector<std::uint32_t> projected = Projected(all, part);
+  const std::vector<std::uint32_t> places = Projected(all, part);
+  const std::size_t axes = AxesThatTell(run, facet, places);
+  const auto split = run.out.begin() + static_cast<std::ptrdiff_t>(axes);
+  const int made = ties_.Make(0, {run.out.begin(), split});
+  if (made == kNoFacet) return;
+  for (auto axis = split; axis != run.out.end(); ++axis) {
+    out_->slots[*axis] = {Slot::State::kHeld, kNoFacet, ties_.fallback_};
+  }
+  const auto behind = static_cast<std::uint32_t>(places.size() / ties_.elements_->At(made).count);
   std::vector<Pair> pairs;
-  for (std::uint32_t i = 0; i < projected.size(); ++i) pairs.push_back({projected[i], i});
+  for (std::uint32_t i = 0; i < places.size(); ++i) pairs.push_back({places[i], i / behind});
   ties_.Tie({facet, 0}, made, std::move(pairs), true);
+}
+
+// How many of the output's first axes in the run tell its channels apart. [G, C / G * H * W] as
+// [C, H, W] has all places of a channel side by side again: the pixels are axes of their own then.
+// @param places  Position of the facet at each index of the run.
+std::size_t ReshapeTies::AxesThatTell(const AxisRun& run, int facet,
+                                      const std::vector<std::uint32_t>& places) {
+  Elements& elements = *ties_.elements_;
+  const std::uint32_t first = elements.At(facet).first;
+  std::size_t axes = run.out.size();
+  std::size_t behind = 1;
+  for (; axes > 1; --axes) {
+    behind *= static_cast<std::size_t>((*out_->dims)[run.out[axes - 1]]);
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      const std::uint32_t leader = places[i / behind * behind];
+      if (elements.ClassOf(first + places[i]) != elements.ClassOf(first + leader)) return axes;
+    }
+  }
+  return axes;
 }
 
 // The one facet of the run that is not held already; holds what else is in the run.

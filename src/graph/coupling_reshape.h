@@ -29,6 +29,7 @@ class ReshapeTies {
   void Coarsen();
   void MergeRuns();
   void TieRun(const AxisRun& run);
+  std::size_t AxesThatTell(const AxisRun& run, int facet, const std::vector<std::uint32_t>& places);
   int MovableFacet(const AxisRun& run);
   void HoldRun(const AxisRun& run, Reason reason);
 
