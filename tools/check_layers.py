@@ -38,7 +38,7 @@ THIRD_PARTY = {
     "onnx/": ("src/onnx/",),
     "hwy/": ("src/kernels/", "src/base/isa.cc"),
     "CLI/": ("src/cli/",),
-    "nlohmann/": ("src/io/", "src/onnx/", "src/cli/"),
+    "nlohmann/": ("src/io/", "src/onnx/", "src/cli/", "src/permute/permutation_note.cc"),
     "re2/": ("src/graph/",),
     "fmt/": ("src/",),
     "spdlog/": ("src/cli/",),

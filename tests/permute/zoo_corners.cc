@@ -18,7 +18,7 @@ ZooGraph Head(ZooNet* net, const std::string& h, bool moves = true, std::string 
 ZooGraph PairsToRows() {
   ZooNet net("reshape_pairs_to_rows");
   const std::string h = net.Reshape(Stem(&net, 32), {2, 16, 12, 6});
-  return Head(&net, h);
+  return Head(&net, h, false, "Conv");
 }
 
 // 5 channels of 16 pixels are read as 16 rows of 5: no channel stays whole.
@@ -26,7 +26,8 @@ ZooGraph AcrossChannels() {
   ZooNet net("reshape_across_channels");
   const std::string h = net.Conv(net.Input({2, 4, 4, 4}), 4, 5);
   const std::string rows = net.Reshape(h, {2, 16, 5});
-  return net.Done(net.Op("MatMul", {net.Weight({8, 16}, 16), rows}), false, "Reshape");
+  return net.Done(net.Op("MatMul", {net.Weight({8, 16}, 16), rows}), false,
+                  "no other channel is used in the same places");
 }
 
 // One branch of the sum knows positions: so does the sum.

@@ -13,6 +13,10 @@ ZooGraph Head(ZooNet* net, const std::string& h, std::int64_t channels = 16) {
   return net->Done(net->Conv(h, channels, 8));
 }
 
+ZooGraph HeldHead(ZooNet* net, const std::string& h, std::string reason) {
+  return net->Done(net->Conv(h, 16, 8), false, std::move(reason));
+}
+
 ZooGraph Branches(const char* name, const Dims& widths) {
   ZooNet net(name);
   const std::string h = Stem(&net);
@@ -136,7 +140,7 @@ ZooGraph TilePixels() {
 
 ZooGraph TileChannels() {
   ZooNet net("tile_channels");
-  return Head(&net, net.Op("Tile", {Stem(&net, 8), net.Ints({1, 2, 1, 1})}));
+  return HeldHead(&net, net.Op("Tile", {Stem(&net, 8), net.Ints({1, 2, 1, 1})}), "Tile");
 }
 
 ZooGraph WhereMask() {

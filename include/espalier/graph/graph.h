@@ -64,7 +64,7 @@ struct Graph {
   std::map<std::string, std::int64_t> opsets;  ///< Domain -> version; "" is ONNX's own.
   /// Notes beside the network, by name; of names that a file holds twice the first. The writer
   /// writes changes back.
-  std::map<std::string, std::string> metadata;
+  std::map<std::string, std::string> metadata = {};
 };
 
 /// Finds constants by name, with the scoping rules of ONNX: a scope sees its own names first, then
