@@ -33,6 +33,7 @@ class OnnxFileModel final : public Model {
       : model_(ReadOnnx(path)), weights_(model_.graph) {}
 
   WeightStore& weights() override { return weights_; }
+  Graph* graph() override { return &model_.graph; }
   void OpenOutput(const std::filesystem::path& path, Overwrite overwrite) override {
     output_.Open(path, overwrite);
   }

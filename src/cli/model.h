@@ -16,6 +16,9 @@ class Model {
 
   virtual WeightStore& weights() = 0;
 
+  /// The network; null for formats that hold weights alone.
+  virtual Graph* graph() { return nullptr; }
+
   /// Whether NVIDIA's alignment rule is the default for N:M: not for single matrices.
   virtual bool AlignsByDefault() const { return true; }
 

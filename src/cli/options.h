@@ -67,6 +67,22 @@ struct PruneCommandOptions {
   double max_layer_sparsity = 1.0;
   std::optional<double> min_weights_per_channel;
   std::uint64_t seed = 0;
+  bool permute = false;  ///< Reorder channels first, as `permute` does.
+  std::string effort = "default";
+  bool force = false;
+  SelectionOptions selection;
+};
+
+struct PermuteCommandOptions {
+  std::string model;
+  std::string output;  ///< May be empty for a matrix.
+  std::string pattern;
+  std::string effort = "default";
+  std::string weight = "magnitude";
+  std::uint64_t seed = 0;
+  bool undo = false;
+  bool no_check = false;
+  std::vector<std::string> shapes;  ///< For the check; as PlanOptions::shapes.
   bool force = false;
   SelectionOptions selection;
 };
@@ -78,6 +94,8 @@ int RunVerify(const VerifyCommandOptions& options, const CommonOptions& common,
               const Streams& streams);
 int RunPrune(const PruneCommandOptions& options, const CommonOptions& common,
              const Streams& streams);
+int RunPermute(const PermuteCommandOptions& options, const CommonOptions& common,
+               const Streams& streams);
 int RunPatterns(const CommonOptions& common, const Streams& streams);
 int RunCriteria(const CommonOptions& common, const Streams& streams);
 

@@ -59,6 +59,7 @@ struct Parsed {
   InspectOptions inspect;
   VerifyCommandOptions verify;
   PruneCommandOptions prune;
+  PermuteCommandOptions permute;
   RuntimeParsed runtime;
 };
 
@@ -132,6 +133,14 @@ void AddLimits(CLI::App* sub, PruneCommandOptions* options) {
       ->check(kFinite);
 }
 
+void AddEffort(CLI::App* sub, std::string* effort) {
+  sub->add_option("--effort", *effort,
+                  "How long the permutation is searched for; best takes ten times as long as "
+                  "default")
+      ->check(CLI::IsMember({"fast", "default", "best"}))
+      ->capture_default_str();
+}
+
 void AddPrune(CLI::App& app, Parsed* parsed) {
   PruneCommandOptions& options = parsed->prune;
   CLI::App* sub = app.add_subcommand("prune", "Set the least important weights to zero");
@@ -155,10 +164,41 @@ void AddPrune(CLI::App& app, Parsed* parsed) {
       ->check(kFinite);
   AddRatio(sub, &options.scope, &options.ratios);
   AddLimits(sub, &options);
-  sub->add_option("--seed", options.seed, "For random criteria")
+  sub->add_flag(
+      "--permute", options.permute,
+      "Reorder channels first so that the N:M pattern keeps more; see `espalier permute`");
+  AddEffort(sub, &options.effort);
+  sub->add_option("--seed", options.seed, "For random criteria and the search of --permute")
       ->type_name("N")
       ->check(kCount)
       ->capture_default_str();
+  sub->add_flag("--force", options.force, "Overwrite OUTPUT if it exists");
+  AddSelection(sub, &options.selection);
+}
+
+void AddPermute(CLI::App& app, Parsed* parsed) {
+  PermuteCommandOptions& options = parsed->permute;
+  CLI::App* sub = app.add_subcommand(
+      "permute", "Reorder channels so that N:M pruning keeps more; the function stays the same");
+  sub->add_option("MODEL", options.model, ".onnx, or .npy for the search alone")->required();
+  sub->add_option("-o,--output", options.output, "Where the result goes; not needed for .npy")
+      ->type_name("OUTPUT");
+  sub->add_option("--pattern", options.pattern, "N:M")->type_name("P");
+  AddEffort(sub, &options.effort);
+  sub->add_option("--weight", options.weight,
+                  "What counts between layers that share channels: magnitude, or macs: each weight "
+                  "as often as it is used")
+      ->check(CLI::IsMember({"magnitude", "macs"}))
+      ->capture_default_str();
+  sub->add_option("--seed", options.seed, "For the search")
+      ->type_name("N")
+      ->check(kCount)
+      ->capture_default_str();
+  sub->add_flag("--undo", options.undo,
+                "Take back what espalier permuted, as noted in the model; no --pattern then");
+  sub->add_flag("--no-check", options.no_check,
+                "Write the result without running both models on random inputs");
+  AddShapes(sub, &options.shapes);
   sub->add_flag("--force", options.force, "Overwrite OUTPUT if it exists");
   AddSelection(sub, &options.selection);
 }
@@ -184,6 +224,7 @@ int Dispatch(const CLI::App& app, const Parsed& parsed, const Streams& streams) 
   if (app.got_subcommand("inspect")) return RunInspect(parsed.inspect, common, streams);
   if (app.got_subcommand("verify")) return RunVerify(parsed.verify, common, streams);
   if (app.got_subcommand("prune")) return RunPrune(parsed.prune, common, streams);
+  if (app.got_subcommand("permute")) return RunPermute(parsed.permute, common, streams);
   if (const auto status = DispatchRuntime(app, parsed.runtime, common, streams)) return *status;
   if (app.got_subcommand("patterns")) return RunPatterns(common, streams);
   return RunCriteria(common, streams);
@@ -216,6 +257,7 @@ int ParseAndRun(std::vector<std::string> arguments, const Streams& streams) {
   AddInspect(app, &parsed);
   AddVerify(app, &parsed);
   AddPrune(app, &parsed);
+  AddPermute(app, &parsed);
   AddRuntimeSubcommands(app, &parsed.runtime);
   app.add_subcommand("patterns", "List the patterns");
   app.add_subcommand("criteria", "List the criteria");

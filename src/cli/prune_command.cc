@@ -3,11 +3,14 @@
 #include "cli/json.h"
 #include "cli/model.h"
 #include "cli/options.h"
+#include "cli/permuting.h"
 #include "cli/progress_bar.h"
 #include "cli/ratios.h"
 #include "cli/selection.h"
 #include "cli/table.h"
+#include "espalier/base/error.h"
 #include "espalier/pattern/registry.h"
+#include "espalier/permute/permute_graph.h"
 #include "espalier/prune/prune.h"
 
 namespace espalier::cli {
@@ -55,6 +58,30 @@ std::string PruneText(const PruneReport& report, const PruneCommandOptions& opti
                     PercentText(report.KeptMagnitude()));
 }
 
+// Returns what to tell of it.
+std::string PermuteFirst(Model& model, const Pattern& pattern, const PruneCommandOptions& options,
+                         const PruneOptions& prune, const CommonOptions& common,
+                         const Streams& streams) {
+  if (model.graph() == nullptr) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "--permute needs the ONNX model: weights alone do not say which channels belong "
+                "together");
+  }
+  PermuteGraphOptions permute;
+  permute.nm = NmOf(pattern);
+  permute.search.effort = ParseEffort(options.effort);
+  permute.search.seed = options.seed;
+  permute.search.threads = common.threads;
+  permute.selection = prune.selection;
+  permute.misfit = [&](const Layer& layer) { return MisfitOf(layer, pattern, prune.alignment); };
+  permute.progress = MakeProgressBar(common, streams);
+  const Graph before = *model.graph();
+  const PermuteReport report = PermuteGraph(*model.graph(), permute);
+  ClearProgressBar(permute.progress, streams);
+  if (report.tensors > 0) CheckSameFunction(before, *model.graph(), {}, common);
+  return PermuteText(report, pattern.Name()) + '\n';
+}
+
 }  // namespace
 
 int RunPrune(const PruneCommandOptions& options, const CommonOptions& common,
@@ -66,6 +93,8 @@ int RunPrune(const PruneCommandOptions& options, const CommonOptions& common,
   const auto model = OpenModel(options.model);
   prune.alignment = ParseAlignment(options.selection, *pattern, *model);
   model->OpenOutput(options.output, options.force ? Overwrite::kYes : Overwrite::kNo);
+  std::string permuted;
+  if (options.permute) permuted = PermuteFirst(*model, *pattern, options, prune, common, streams);
   prune.progress = MakeProgressBar(common, streams);
   const PruneReport report = Prune(model->weights(), *pattern, *criterion, prune);
   model->Commit();
@@ -74,7 +103,7 @@ int RunPrune(const PruneCommandOptions& options, const CommonOptions& common,
   if (common.json) {
     PrintJson(ToJson(report, options), streams);
   } else if (!common.quiet) {
-    streams.out << PruneText(report, options);
+    streams.out << permuted << PruneText(report, options);
   }
   return kDone;
 }

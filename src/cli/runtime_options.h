@@ -78,6 +78,9 @@ struct RuntimeParsed {
   CompileCommandOptions compile;
 };
 
+/// Adds `--shape`, for subcommands that run a model.
+void AddShapes(CLI::App* sub, std::vector<std::string>* shapes);
+
 /// Adds `run`, `compare`, `bench`, `eval` and `compile`.
 void AddRuntimeSubcommands(CLI::App& app, RuntimeParsed* parsed);
 

@@ -16,13 +16,7 @@ void AddPlan(CLI::App* sub, PlanOptions* plan, const char* tune = kTune) {
   sub->add_option("--tune", plan->tune, tune)
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
-  sub->add_option("--shape", plan->shapes,
-                  "Shape of an input that the model leaves open, as name=1x3x224x224; may be "
-                  "repeated. Where none is needed to tell, open dimensions count as 1")
-      ->type_name("NAME=DIMS")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->allow_extra_args(false);
+  AddShapes(sub, &plan->shapes);
 }
 
 void AddInputs(CLI::App* sub, std::vector<std::string>* inputs, const char* help) {
@@ -144,6 +138,16 @@ void AddCompile(CLI::App& app, CompileCommandOptions* options) {
 }
 
 }  // namespace
+
+void AddShapes(CLI::App* sub, std::vector<std::string>* shapes) {
+  sub->add_option("--shape", *shapes,
+                  "Shape of an input that the model leaves open, as name=1x3x224x224; may be "
+                  "repeated. Where none is needed to tell, open dimensions count as 1")
+      ->type_name("NAME=DIMS")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+}
 
 void AddRuntimeSubcommands(CLI::App& app, RuntimeParsed* parsed) {
   AddBench(app, &parsed->bench);

@@ -1,0 +1,216 @@
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+
+#include "cli/json.h"
+#include "cli/model.h"
+#include "cli/options.h"
+#include "cli/permuting.h"
+#include "cli/progress_bar.h"
+#include "cli/selection.h"
+#include "cli/table.h"
+#include "espalier/base/error.h"
+#include "espalier/io/npy.h"
+#include "espalier/onnx/onnx_file.h"
+#include "espalier/pattern/registry.h"
+#include "espalier/permute/permute_graph.h"
+#include "espalier/permute/search.h"
+#include "espalier/permute/tensor_order.h"
+
+namespace espalier::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+Json OrNull(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+Json ToJson(const PermuteReport& report) {
+  Json groups = Json::array();
+  for (const PermutedGroup& group : report.groups) {
+    groups.push_back({{"layers", group.layers},
+                      {"channels", group.channels},
+                      {"kept_before", group.kept_before},
+                      {"kept_after", group.kept_after},
+                      {"applied", group.applied},
+                      {"reason", OrNull(group.reason)}});
+  }
+  return groups;
+}
+
+PermuteOptions SearchOptions(const PermuteCommandOptions& options, const CommonOptions& common) {
+  PermuteOptions search;
+  search.effort = ParseEffort(options.effort);
+  search.seed = options.seed;
+  search.threads = common.threads;
+  return search;
+}
+
+// The matrix's input channels as columns; its output channels and kernel positions as rows.
+std::vector<float> ScoresOf(const NpyArray& array, const Layer& layer, ScoreMatrix* matrix) {
+  std::vector<std::byte> bytes = array.bytes;
+  const std::vector<double> values =
+      Tensor(array.dtype, {ElementCount(array.shape)}, std::move(bytes)).AsDoubles();
+  const WeightView& view = layer.view;
+  std::vector<std::int64_t> positions = {0};
+  for (const Axis& axis : view.positions) {
+    std::vector<std::int64_t> longer;
+    for (const std::int64_t offset : positions) {
+      for (std::int64_t i = 0; i < axis.size; ++i) longer.push_back(offset + i * axis.stride);
+    }
+    positions = std::move(longer);
+  }
+  std::vector<float> scores;
+  scores.reserve(values.size());
+  for (std::int64_t out = 0; out < view.out.size; ++out) {
+    for (const std::int64_t position : positions) {
+      for (std::int64_t in = 0; in < view.in.size; ++in) {
+        const auto at =
+            static_cast<std::size_t>(out * view.out.stride + position + in * view.in.stride);
+        scores.push_back(static_cast<float>(std::abs(values[at])));
+      }
+    }
+  }
+  matrix->cols = view.in.size;
+  matrix->rows = static_cast<std::int64_t>(scores.size()) / std::max<std::int64_t>(1, matrix->cols);
+  return scores;
+}
+
+// Columns of the stored array in a new order.
+NpyArray ReorderedArray(const NpyArray& array, const std::vector<std::uint32_t>& order) {
+  // Fortran order is the reverse shape in C order.
+  Dims shape = array.shape;
+  int axis = 1;
+  if (array.fortran_order) {
+    shape.assign(array.shape.rbegin(), array.shape.rend());
+    axis = static_cast<int>(shape.size()) - 2;
+  }
+  std::vector<std::byte> bytes = array.bytes;
+  const Tensor moved = Reordered(Tensor(array.dtype, shape, std::move(bytes)),
+                                 std::span<const int>(&axis, 1), order);
+  NpyArray result = array;
+  result.bytes.assign(moved.bytes().begin(), moved.bytes().end());
+  return result;
+}
+
+int PermuteMatrix(const PermuteCommandOptions& options, const CommonOptions& common,
+                  const Streams& streams) {
+  const auto pattern = PatternRegistry::BuiltIn().Make(options.pattern);
+  const NmGroup nm = NmOf(*pattern);
+  NpyArray array = ReadNpy(options.model);
+  const std::string name = std::filesystem::path(options.model).stem().string();
+  const MatrixWeights weights(name, array.dtype, array.shape, array.fortran_order, &array.bytes);
+  ScoreMatrix matrix;
+  const std::vector<float> scores = ScoresOf(array, weights.layers()[0], &matrix);
+  matrix.scores = scores;
+  const Clock::time_point begin = Clock::now();
+  const PermuteResult found = SearchPermutation(matrix, nm, SearchOptions(options, common));
+  const double seconds = SecondsSince(begin);
+  if (!options.output.empty()) {
+    WriteNpy(options.output, options.force ? Overwrite::kYes : Overwrite::kNo,
+             ReorderedArray(array, found.order));
+  }
+  if (common.json) {
+    PrintJson({{"order", found.order},
+               {"kept_before", found.kept_before},
+               {"kept_after", found.kept_after},
+               {"efficacy", found.Efficacy()},
+               {"seconds", seconds}},
+              streams);
+  } else if (!common.quiet) {
+    streams.out << fmt::format(
+        "{}: {} rows, {} columns, {}\n"
+        "kept {} as it is, {} reordered, at most {}: {} of the way, {:.2f} s\n",
+        Printable(options.model), matrix.rows, matrix.cols, pattern->Name(),
+        PercentText(found.kept_before), PercentText(found.kept_after),
+        PercentText(found.kept_bound), PercentText(found.Efficacy()), seconds);
+  }
+  return kDone;
+}
+
+int UndoModel(const PermuteCommandOptions& options, const CommonOptions& common,
+              const Streams& streams) {
+  const auto model = OpenModel(options.model);
+  if (model->graph() == nullptr) {
+    throw Error(ErrorCode::kInvalidArgument, "--undo needs an ONNX model, which holds the note");
+  }
+  model->OpenOutput(options.output, options.force ? Overwrite::kYes : Overwrite::kNo);
+  const std::size_t tensors = UndoPermutations(*model->graph());
+  model->Commit();
+  if (common.json) {
+    PrintJson({{"undone", tensors}}, streams);
+  } else if (!common.quiet) {
+    streams.out << fmt::format("{}: {} tensors back in their old order\n",
+                               Printable(options.output), tensors);
+  }
+  return kDone;
+}
+
+int PermuteModel(const PermuteCommandOptions& options, const CommonOptions& common,
+                 const Streams& streams) {
+  const auto pattern = PatternRegistry::BuiltIn().Make(options.pattern);
+  PermuteGraphOptions permute;
+  permute.nm = NmOf(*pattern);
+  permute.search = SearchOptions(options, common);
+  permute.selection = ParseSelection(options.selection);
+  if (options.weight == "macs") permute.weighting = LayerWeighting::kMacs;
+  const auto model = OpenModel(options.model);
+  if (model->graph() == nullptr) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "a file of weights does not say which channels belong together; give the ONNX "
+                "model, or one matrix as .npy");
+  }
+  const Alignment alignment = ParseAlignment(options.selection, *pattern, *model);
+  permute.misfit = [&](const Layer& layer) { return MisfitOf(layer, *pattern, alignment); };
+  model->OpenOutput(options.output, options.force ? Overwrite::kYes : Overwrite::kNo);
+  permute.progress = MakeProgressBar(common, streams);
+  const Graph before = *model->graph();
+  const Clock::time_point begin = Clock::now();
+  const PermuteReport report = PermuteGraph(*model->graph(), permute);
+  const double seconds = SecondsSince(begin);
+  ClearProgressBar(permute.progress, streams);
+  const bool check = !options.no_check && report.tensors > 0;
+  const double difference =
+      check ? CheckSameFunction(before, *model->graph(), options.shapes, common) : 0;
+  model->Commit();
+  if (common.json) {
+    PrintJson({{"model", options.model},
+               {"output", options.output},
+               {"pattern", options.pattern},
+               {"groups", ToJson(report)},
+               {"difference", check ? Json(difference) : Json(nullptr)},
+               {"seconds", seconds}},
+              streams);
+  } else if (!common.quiet) {
+    streams.out << PermuteText(report, pattern->Name());
+    if (check) {
+      streams.out << fmt::format(
+          "on random inputs outputs differ by {:.1g} of their largest value\n", difference);
+    }
+  }
+  return kDone;
+}
+
+void CheckWords(const PermuteCommandOptions& options, bool matrix) {
+  const auto fail = [](const char* text) { throw Error(ErrorCode::kInvalidArgument, text); };
+  if (options.undo && !options.pattern.empty()) fail("--undo takes no --pattern");
+  if (!options.undo && options.pattern.empty()) fail("--pattern is required, as --pattern 2:4");
+  if (options.output.empty() && !matrix) fail("-o is required: where does the model go?");
+  if (!options.output.empty()) CheckOutputName(options.model, options.output);
+}
+
+}  // namespace
+
+int RunPermute(const PermuteCommandOptions& options, const CommonOptions& common,
+               const Streams& streams) {
+  const bool matrix = std::filesystem::path(options.model).extension() == ".npy";
+  CheckWords(options, matrix && !options.undo);
+  if (options.undo) return UndoModel(options, common, streams);
+  return matrix ? PermuteMatrix(options, common, streams) : PermuteModel(options, common, streams);
+}
+
+}  // namespace espalier::cli
