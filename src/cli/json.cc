@@ -103,6 +103,22 @@ Json ToJson(const PruneReport& report, const PruneCommandOptions& options) {
           {"warnings", report.warnings}};
 }
 
+Json ToJson(const PermuteReport& report) {
+  Json groups = Json::array();
+  for (const PermutedGroup& group : report.groups) {
+    const auto if_counted = [&group](double kept) {
+      return group.layers.empty() ? Json(nullptr) : Json(kept);
+    };
+    groups.push_back({{"layers", group.layers},
+                      {"channels", group.channels},
+                      {"kept_before", if_counted(group.kept_before)},
+                      {"kept_after", if_counted(group.kept_after)},
+                      {"applied", group.applied},
+                      {"reason", OrNull(group.reason)}});
+  }
+  return groups;
+}
+
 void PrintJson(const Json& json, const Streams& streams) {
   streams.out << json.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
 }

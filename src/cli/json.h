@@ -4,6 +4,7 @@
 #include <string>
 
 #include "cli/options.h"
+#include "espalier/permute/permute_graph.h"
 #include "espalier/prune/inspect.h"
 #include "espalier/prune/prune.h"
 #include "espalier/prune/verify.h"
@@ -16,6 +17,7 @@ using Json = nlohmann::ordered_json;
 Json ToJson(const Inspection& inspection, const std::string& model);
 Json ToJson(const VerifyReport& report, const std::string& model);
 Json ToJson(const PruneReport& report, const PruneCommandOptions& options);
+Json ToJson(const PermuteReport& report);
 
 /// Prints with an indent of two; bytes that are not UTF-8 become U+FFFD.
 void PrintJson(const Json& json, const Streams& streams);

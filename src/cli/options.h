@@ -69,6 +69,7 @@ struct PruneCommandOptions {
   std::uint64_t seed = 0;
   bool permute = false;  ///< Reorder channels first, as `permute` does.
   std::string effort = "default";
+  std::vector<std::string> shapes;  ///< As for `permute`.
   bool force = false;
   SelectionOptions selection;
 };

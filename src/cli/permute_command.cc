@@ -27,21 +27,6 @@ double SecondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-Json OrNull(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
-
-Json ToJson(const PermuteReport& report) {
-  Json groups = Json::array();
-  for (const PermutedGroup& group : report.groups) {
-    groups.push_back({{"layers", group.layers},
-                      {"channels", group.channels},
-                      {"kept_before", group.kept_before},
-                      {"kept_after", group.kept_after},
-                      {"applied", group.applied},
-                      {"reason", OrNull(group.reason)}});
-  }
-  return groups;
-}
-
 PermuteOptions SearchOptions(const PermuteCommandOptions& options, const CommonOptions& common) {
   PermuteOptions search;
   search.effort = ParseEffort(options.effort);
@@ -182,6 +167,7 @@ int PermuteModel(const PermuteCommandOptions& options, const CommonOptions& comm
                {"output", options.output},
                {"pattern", options.pattern},
                {"groups", ToJson(report)},
+               {"tensors", report.tensors},
                {"difference", check ? Json(difference) : Json(nullptr)},
                {"seconds", seconds}},
               streams);

@@ -39,10 +39,11 @@ double GreatestDifference(const Graph& before, const Graph& after,
   return worst;
 }
 
+// The table cuts long cells at their beginning, so the count comes last.
 std::string JoinedNames(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text.empty() ? "-" : text;
+  if (names.empty()) return "-";
+  if (names.size() == 1) return names[0];
+  return fmt::format("{} and {} more", names[0], names.size() - 1);
 }
 
 }  // namespace
@@ -80,10 +81,10 @@ double CheckSameFunction(const Graph& before, const Graph& after,
 }
 
 std::string PermuteText(const PermuteReport& report, const std::string& pattern) {
-  Table groups({{"layers that read the channels"},
-                {"channels", Table::Align::kRight},
+  Table groups({{"channels read by"},
+                {"number", Table::Align::kRight},
                 {"kept", Table::Align::kRight},
-                {"then", Table::Align::kRight},
+                {"now", Table::Align::kRight},
                 {"note"}});
   std::size_t applied = 0;
   for (const PermutedGroup& group : report.groups) {

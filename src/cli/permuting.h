@@ -27,7 +27,7 @@ inline constexpr double kRoundingTolerance = 1e-4;
 double CheckSameFunction(const Graph& before, const Graph& after,
                          const std::vector<std::string>& shapes, const CommonOptions& common);
 
-/// "0.5 MB of weights in 7 groups"-like summary lines and the table of groups.
+/// A table with a line for each group, and the totals.
 std::string PermuteText(const PermuteReport& report, const std::string& pattern);
 
 }  // namespace espalier::cli

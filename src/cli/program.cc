@@ -168,6 +168,7 @@ void AddPrune(CLI::App& app, Parsed* parsed) {
       "--permute", options.permute,
       "Reorder channels first so that the N:M pattern keeps more; see `espalier permute`");
   AddEffort(sub, &options.effort);
+  AddShapes(sub, &options.shapes);
   sub->add_option("--seed", options.seed, "For random criteria and the search of --permute")
       ->type_name("N")
       ->check(kCount)

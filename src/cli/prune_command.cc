@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "cli/json.h"
 #include "cli/model.h"
 #include "cli/options.h"
@@ -58,10 +60,9 @@ std::string PruneText(const PruneReport& report, const PruneCommandOptions& opti
                     PercentText(report.KeptMagnitude()));
 }
 
-// Returns what to tell of it.
-std::string PermuteFirst(Model& model, const Pattern& pattern, const PruneCommandOptions& options,
-                         const PruneOptions& prune, const CommonOptions& common,
-                         const Streams& streams) {
+PermuteReport PermuteFirst(Model& model, const Pattern& pattern, const PruneCommandOptions& options,
+                           const PruneOptions& prune, const CommonOptions& common,
+                           const Streams& streams) {
   if (model.graph() == nullptr) {
     throw Error(ErrorCode::kInvalidArgument,
                 "--permute needs the ONNX model: weights alone do not say which channels belong "
@@ -76,10 +77,10 @@ std::string PermuteFirst(Model& model, const Pattern& pattern, const PruneComman
   permute.misfit = [&](const Layer& layer) { return MisfitOf(layer, pattern, prune.alignment); };
   permute.progress = MakeProgressBar(common, streams);
   const Graph before = *model.graph();
-  const PermuteReport report = PermuteGraph(*model.graph(), permute);
+  PermuteReport report = PermuteGraph(*model.graph(), permute);
   ClearProgressBar(permute.progress, streams);
-  if (report.tensors > 0) CheckSameFunction(before, *model.graph(), {}, common);
-  return PermuteText(report, pattern.Name()) + '\n';
+  if (report.tensors > 0) CheckSameFunction(before, *model.graph(), options.shapes, common);
+  return report;
 }
 
 }  // namespace
@@ -93,7 +94,7 @@ int RunPrune(const PruneCommandOptions& options, const CommonOptions& common,
   const auto model = OpenModel(options.model);
   prune.alignment = ParseAlignment(options.selection, *pattern, *model);
   model->OpenOutput(options.output, options.force ? Overwrite::kYes : Overwrite::kNo);
-  std::string permuted;
+  std::optional<PermuteReport> permuted;
   if (options.permute) permuted = PermuteFirst(*model, *pattern, options, prune, common, streams);
   prune.progress = MakeProgressBar(common, streams);
   const PruneReport report = Prune(model->weights(), *pattern, *criterion, prune);
@@ -101,9 +102,12 @@ int RunPrune(const PruneCommandOptions& options, const CommonOptions& common,
   ClearProgressBar(prune.progress, streams);
   PrintWarnings(report.warnings, common, streams);
   if (common.json) {
-    PrintJson(ToJson(report, options), streams);
+    Json json = ToJson(report, options);
+    if (permuted) json["groups"] = ToJson(*permuted);
+    PrintJson(json, streams);
   } else if (!common.quiet) {
-    streams.out << permuted << PruneText(report, options);
+    if (permuted) streams.out << PermuteText(*permuted, pattern->Name()) << '\n';
+    streams.out << PruneText(report, options);
   }
   return kDone;
 }

@@ -86,7 +86,6 @@ class Permuter {
         continue;
       }
       result->layers.push_back(layer.name);
-      if (group.cells.empty()) continue;
       consumers.emplace_back(graph_, layer, tensor, options_.nm, FactorOf(layer));
     }
     if (result->layers.empty() && result->reason.empty()) {
