@@ -92,7 +92,12 @@ bool Walk::AddConstants() {
 bool Walk::AddInputs() {
   for (const ValueInfo& input : graph_.scopes[0].inputs) {
     const auto it = index_.find(input.name);
-    if (it != index_.end() && values_[static_cast<std::size_t>(it->second)].constant >= 0) continue;
+    if (it != index_.end() && values_[static_cast<std::size_t>(it->second)].constant >= 0) {
+      if (graph_.ir_version < kDefaultsSince) continue;
+      HoldValue(it->second, Held(fmt::format("they are only the default of the input '{}'",
+                                             PrintableName(input.name))));
+      continue;
+    }
     const auto reason = Held(fmt::format("they are the input '{}'", PrintableName(input.name)));
     if (Add(input.name, {Slot::State::kHeld, coupling::kNoFacet, reason}) < 0) return false;
   }
@@ -207,23 +212,26 @@ bool SameGroup(const CouplingGroup& a, const CouplingGroup& b) {
          std::ranges::equal(a.tensors, b.tensors, &SameTensor);
 }
 
-std::vector<CouplingGroup> Find(const Graph& graph) {
-  if (graph.scopes.empty()) return {};
-  if (!HasUnknownInput(graph)) return Walk(graph, {}).Run().value_or(std::vector<CouplingGroup>());
-  const auto first = Walk(graph, Dims(std::begin(kSizes[0]), std::end(kSizes[0]))).Run();
+std::optional<std::vector<CouplingGroup>> Find(const Graph& graph) {
+  if (graph.scopes.empty()) return std::vector<CouplingGroup>();
+  if (!HasUnknownInput(graph)) return Walk(graph, {}).Run();
+  auto first = Walk(graph, Dims(std::begin(kSizes[0]), std::end(kSizes[0]))).Run();
   const auto second = Walk(graph, Dims(std::begin(kSizes[1]), std::end(kSizes[1]))).Run();
-  if (first && second && std::ranges::equal(*first, *second, &SameGroup)) return *first;
-  return Walk(graph, {}).Run().value_or(std::vector<CouplingGroup>());
+  if (first && second && std::ranges::equal(*first, *second, &SameGroup)) return first;
+  return Walk(graph, {}).Run();
 }
 
 }  // namespace
 
 std::vector<CouplingGroup> FindCoupledChannels(const Graph& graph) {
+  CouplingGroup nothing;
   try {
-    return Find(graph);
-  } catch (const Error&) {  // too many elements
-    return {};
+    if (std::optional<std::vector<CouplingGroup>> groups = Find(graph)) return std::move(*groups);
+    nothing.refusal = "the network's nodes are not in order, or a name is given twice";
+  } catch (const Error&) {
+    nothing.refusal = "the network has too many channels to follow";
   }
+  return {std::move(nothing)};
 }
 
 }  // namespace espalier

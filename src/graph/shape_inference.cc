@@ -60,8 +60,9 @@ Shape Common(const Shape& a, const Shape& b) {
 class Inference {
  public:
   // `unknown` is what the unknown dimensions of graph inputs count as, one entry an axis; without
-  // a list, all count as 1.
-  Inference(const Graph& graph, const std::optional<Dims>& unknown);
+  // a list, all count as 1. `strict`: what the file says of values between the nodes is not
+  // believed, and a constant that the caller may replace has a shape, but no elements.
+  Inference(const Graph& graph, const std::optional<Dims>& unknown, bool strict);
   void Run();
   ValueShapes Result() const;
   MainFacts MainResult() const;
@@ -106,7 +107,7 @@ class Inference {
   int retries_ = 0;
 };
 
-Inference::Inference(const Graph& graph, const std::optional<Dims>& unknown)
+Inference::Inference(const Graph& graph, const std::optional<Dims>& unknown, bool strict)
     : graph_(graph),
       unknown_(unknown),
       constants_(graph.scopes.size()),
@@ -118,6 +119,14 @@ Inference::Inference(const Graph& graph, const std::optional<Dims>& unknown)
     const auto scope = static_cast<std::size_t>(constant.scope);
     ValueFact fact{Sane(constant.tensor.dims()), shapes::SmallTensorOf(constant.tensor)};
     constants_[scope].try_emplace(constant.name, std::move(fact));
+  }
+  if (strict) {
+    if (graph.scopes.empty() || graph.ir_version < kDefaultsSince) return;
+    for (const ValueInfo& input : graph.scopes[0].inputs) {
+      const auto constant = constants_[0].find(input.name);
+      if (constant != constants_[0].end()) constant->second = {constant->second.dims, {}};
+    }
+    return;
   }
   for (std::size_t s = 0; s < graph.scopes.size(); ++s) {
     for (const ValueInfo& value : graph.scopes[s].values) {
@@ -356,14 +365,14 @@ void Inference::RecordShapes(int scope, const Node& node, const std::vector<Shap
 
 ValueShapes InferShapes(const Graph& graph) {
   const std::optional<Dims> one_sample;
-  Inference inference(graph, one_sample);
+  Inference inference(graph, one_sample, /*strict=*/false);
   inference.Run();
   return inference.Result();
 }
 
 MainFacts InferMainFacts(const Graph& graph, const Dims& unknown) {
   const std::optional<Dims> dims = unknown;
-  Inference inference(graph, dims);
+  Inference inference(graph, dims, /*strict=*/true);
   inference.Run();
   return inference.MainResult();
 }

@@ -200,6 +200,7 @@ Graph GraphFromProto(OnnxSource* source, ExternalReader* external) {
     std::int64_t& version = graph.opsets[IsDefaultDomain(opset.domain()) ? "" : opset.domain()];
     version = std::max<std::int64_t>(version, opset.version());
   }
+  graph.ir_version = source->proto->ir_version();
   for (const onnx::StringStringEntryProto& entry : source->proto->metadata_props()) {
     graph.metadata.emplace(entry.key(), entry.value());
   }

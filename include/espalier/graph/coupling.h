@@ -63,7 +63,8 @@ struct CouplingGroup {
 ///          reads those; also those that cannot move at all, with the reason. For queries and keys,
 ///          the layer is their product: no stored tensor of such a group may be `reduced`. Groups
 ///          that own cells (heads) come behind all others, may have no tensor, and have no cells:
-///          whoever moves a head must move all that it owns.
+///          whoever moves a head must move all that it owns. One group without channels, with the
+///          reason, if the graph as a whole cannot be followed.
 /// Never throws on a malformed graph: what cannot be understood stays in place.
 /// @cost  One walk over the nodes and a few bytes an element; constants' bytes are not read, except
 ///        small integer ones (shapes, indices).

@@ -62,6 +62,9 @@ struct Graph {
   std::vector<Scope> scopes;
   std::vector<Constant> constants;
   std::map<std::string, std::int64_t> opsets;  ///< Domain -> version; "" is ONNX's own.
+  /// The file format's version; 0 if unknown. From 4 on the caller of a network may replace a
+  /// constant that has the name of an input: it is only a default.
+  std::int64_t ir_version = 0;
   /// Notes beside the network, by name; of names that a file holds twice the first. The writer
   /// writes changes back.
   std::map<std::string, std::string> metadata = {};
