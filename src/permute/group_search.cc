@@ -100,9 +100,13 @@ GroupOrder SearchGroup(const CouplingGroup& group, const std::vector<Consumer>& 
   std::iota(found.takes.begin(), found.takes.end(), 0u);
   for (const Consumer& consumer : consumers) found.total += consumer.Total();
   found.kept_before = found.kept_after = KeptOf(consumers, found.takes);
+  double channels = 0;
+  for (const ChannelCell& cell : group.cells) channels += static_cast<double>(cell.channels.size());
   for (const ChannelCell& cell : group.cells) {
     std::vector<std::uint32_t> trial = found.takes;
-    const std::int64_t rounds = SearchCell(cell, consumers, nm, options, trial);
+    PermuteOptions of_cell = options;
+    of_cell.share *= static_cast<double>(cell.channels.size()) / channels;
+    const std::int64_t rounds = SearchCell(cell, consumers, nm, of_cell, trial);
     found.rounds += rounds;
     if (rounds == 0 || trial == found.takes) continue;
     const double kept = KeptOf(consumers, trial);

@@ -11,6 +11,7 @@
 
 #include "espalier/base/error.h"
 #include "espalier/permute/tensor_order.h"
+#include "permute/permutation_note.h"
 
 namespace espalier {
 namespace {
@@ -46,45 +47,61 @@ Json StepOf(std::span<const TensorOrder> orders) {
   return {{"orders", std::move(lists)}, {"tensors", std::move(tensors)}};
 }
 
-std::vector<std::uint32_t> Inverse(const std::vector<std::uint32_t>& from) {
-  std::vector<std::uint32_t> to(from.size());
-  std::vector<bool> seen(from.size());
-  for (std::size_t i = 0; i < from.size(); ++i) {
-    if (from[i] >= from.size() || seen[from[i]]) BadNote("has an order with a place twice");
-    seen[from[i]] = true;
-    to[from[i]] = static_cast<std::uint32_t>(i);
+template <class T>
+T NumberBelow(const Json& number, std::uint64_t limit) {
+  if (!number.is_number_unsigned() || number.get<std::uint64_t>() >= limit) {
+    BadNote("has a number out of range");
+  }
+  return static_cast<T>(number.get<std::uint64_t>());
+}
+
+std::vector<std::uint32_t> InverseOf(const Json& list) {
+  std::vector<std::uint32_t> to(list.size());
+  std::vector<bool> seen(list.size());
+  std::uint32_t i = 0;
+  for (const Json& number : list) {
+    const auto from = NumberBelow<std::uint32_t>(number, list.size());
+    if (seen[from]) BadNote("has an order with a place twice");
+    seen[from] = true;
+    to[from] = i++;
   }
   return to;
 }
 
-// A step's orders inverted, the last first.
-void AppendInverse(const Json& step, std::vector<TensorOrder>& orders) {
+// Takes back one step, its last tensor first; one order at a time, as a note may use one order for
+// any number of tensors.
+std::size_t UndoStep(const Json& step, Graph& graph) {
   std::vector<std::vector<std::uint32_t>> lists;
-  for (const Json& list : step.at("orders")) {
-    lists.push_back(Inverse(list.get<std::vector<std::uint32_t>>()));
-  }
+  for (const Json& list : step.at("orders")) lists.push_back(InverseOf(list));
   const Json& tensors = step.at("tensors");
   for (auto tensor = tensors.rbegin(); tensor != tensors.rend(); ++tensor) {
-    orders.push_back({tensor->at("name").get<std::string>(),
-                      tensor->at("axes").get<std::vector<int>>(),
-                      lists.at(tensor->at("order").get<std::size_t>())});
+    TensorOrder order;
+    order.constant = tensor->at("name").get<std::string>();
+    for (const Json& axis : tensor->at("axes")) order.axes.push_back(NumberBelow<int>(axis, 64));
+    order.from = lists[NumberBelow<std::size_t>(tensor->at("order"), lists.size())];
+    try {
+      ApplyOrders(graph, {&order, 1});
+    } catch (const Error& error) {
+      BadNote(fmt::format("does not fit the model: {}", error.what()));
+    }
   }
-}
-
-std::vector<TensorOrder> InverseOf(const Json& note) {
-  std::vector<TensorOrder> orders;
-  try {
-    const Json& steps = note["steps"];
-    for (auto step = steps.rbegin(); step != steps.rend(); ++step) AppendInverse(*step, orders);
-  } catch (const Json::exception&) {
-    BadNote("is damaged");
-  } catch (const std::out_of_range&) {
-    BadNote("names an order that it does not have");
-  }
-  return orders;
+  return tensors.size();
 }
 
 }  // namespace
+
+void internal::CheckPermutationNote(const Graph& graph) {
+  const auto note = graph.metadata.find(std::string(kPermutationNote));
+  if (note != graph.metadata.end()) ReadNote(note->second);
+}
+
+bool internal::CanBeNoted(const std::string& name) {
+  try {
+    return !Json(name).dump().empty();
+  } catch (const Json::exception&) {
+    return false;
+  }
+}
 
 void NoteOrders(Graph& graph, std::span<const TensorOrder> orders) {
   const std::string key(kPermutationNote);
@@ -106,14 +123,20 @@ std::size_t UndoPermutations(Graph& graph) {
     throw Error(ErrorCode::kInvalidArgument,
                 "the model has no note of a permutation by espalier; there is nothing to undo");
   }
-  const std::vector<TensorOrder> orders = InverseOf(ReadNote(note->second));
+  const Json read = ReadNote(note->second);
+  const Json& steps = read["steps"];
+  Graph undone = graph;  // tensors are shared until they are written
+  std::size_t tensors = 0;
   try {
-    ApplyOrders(graph, orders);
-  } catch (const Error& error) {
-    BadNote(fmt::format("does not fit the model: {}", error.what()));
+    for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+      tensors += UndoStep(*step, undone);
+    }
+  } catch (const Json::exception&) {
+    BadNote("is damaged");
   }
-  graph.metadata.erase(note);
-  return orders.size();
+  undone.metadata.erase(note->first);
+  graph = std::move(undone);
+  return tensors;
 }
 
 }  // namespace espalier

@@ -14,6 +14,7 @@
 #include "permute/consumer.h"
 #include "permute/group_orders.h"
 #include "permute/group_search.h"
+#include "permute/permutation_note.h"
 
 namespace espalier {
 namespace {
@@ -43,53 +44,73 @@ class Permuter {
     PermutedGroup result;
     result.channels = group.channels;
     result.reason = group.refusal;
-    const std::vector<Consumer> consumers = ConsumersOf(group, &result);
-    if (consumers.empty()) return result;
-    PermuteOptions search = options_.search;
-    search.threads = 1;
-    const GroupOrder found = SearchGroup(group, consumers, options_.nm, search);
-    if (found.total > 0) {
-      result.kept_before = found.kept_before / found.total;
-      result.kept_after = found.kept_after / found.total;
-    }
-    if (found.kept_after - found.kept_before <= kLeastGain * found.total) {
-      result.kept_after = result.kept_before;
-      if (result.reason.empty()) result.reason = NoGainReason(group, found);
+    result.layers = LayersOf(group, &result.reason);
+    if (result.layers.empty() || group.cells.empty()) {
+      if (result.reason.empty()) result.reason = "no two channels may change places";
       return result;
     }
-    *orders = OrdersOf(graph_, group, found.takes);
+    if (std::string immovable = WhyImmovable(group); !immovable.empty()) {
+      result.reason = std::move(immovable);
+      return result;
+    }
+    PermuteOptions search = options_.search;
+    search.threads = 1;
+    const GroupOrder found = SearchGroup(group, ConsumersOf(group), options_.nm, search);
+    const double total = found.total > 0 ? found.total : 1;
+    result.kept_before = result.kept_after = found.kept_before / total;
+    if (found.kept_after - found.kept_before <= kLeastGain * total) {
+      if (result.reason.empty()) result.reason = NoGainReason(found);
+      return result;
+    }
+    result.kept_after = found.kept_after / total;
     result.applied = true;
+    if (!result.reason.empty()) result.reason = "some stay: " + result.reason;
+    *orders = OrdersOf(graph_, group, found.takes);
     return result;
   }
 
  private:
-  std::string NoGainReason(const CouplingGroup& group, const GroupOrder& found) const {
-    if (group.cells.empty()) return "no two channels may change places";
-    if (found.rounds == 0) {
-      return fmt::format("fewer than two groups of {} channels that may change places",
-                         options_.nm.m);
-    }
-    return "nothing to gain";
+  std::string NoGainReason(const GroupOrder& found) const {
+    if (found.rounds > 0) return "nothing to gain";
+    return fmt::format("fewer than two groups of {} channels that may change places",
+                       options_.nm.m);
   }
 
-  std::vector<Consumer> ConsumersOf(const CouplingGroup& group, PermutedGroup* result) const {
-    std::vector<Consumer> consumers;
-    std::string left;
+  std::string WhyImmovable(const CouplingGroup& group) const {
     for (const CoupledTensor& tensor : group.tensors) {
-      if (!tensor.reduced) continue;
+      const Constant& constant = graph_.constants[static_cast<std::size_t>(tensor.constant)];
+      if (!internal::CanBeNoted(constant.name)) return "a constant's name is not UTF-8 text";
+      if (DTypeBits(constant.tensor.dtype()) % 8 == 0 && !constant.tensor.bytes().empty()) continue;
+      return fmt::format("'{}': elements of type {} cannot be moved one by one", constant.name,
+                         DTypeName(constant.tensor.dtype()));
+    }
+    return "";
+  }
+
+  // Those that count. Without any, `reason` receives why the last one does not.
+  std::vector<std::string> LayersOf(const CouplingGroup& group, std::string* reason) const {
+    std::vector<std::string> names;
+    std::string left = "no layer that can be pruned reads them";
+    for (const CoupledTensor& tensor : group.tensors) {
       const auto place = by_constant_.find(tensor.constant);
-      if (place == by_constant_.end()) continue;
+      if (!tensor.reduced || place == by_constant_.end()) continue;
       const Layer& layer = layers_[place->second];
       const std::string& refusal = refusals_[place->second];
-      if (!refusal.empty()) {
-        left = fmt::format("'{}': {}", layer.name, refusal);
-        continue;
-      }
-      result->layers.push_back(layer.name);
-      consumers.emplace_back(graph_, layer, tensor, options_.nm, FactorOf(layer));
+      if (refusal.empty()) names.push_back(layer.name);
+      if (!refusal.empty()) left = fmt::format("'{}': {}", layer.name, refusal);
     }
-    if (result->layers.empty() && result->reason.empty()) {
-      result->reason = left.empty() ? "no layer that can be pruned reads them" : left;
+    if (names.empty() && reason->empty()) *reason = left;
+    return names;
+  }
+
+  std::vector<Consumer> ConsumersOf(const CouplingGroup& group) const {
+    std::vector<Consumer> consumers;
+    for (const CoupledTensor& tensor : group.tensors) {
+      const auto place = by_constant_.find(tensor.constant);
+      if (!tensor.reduced || place == by_constant_.end()) continue;
+      if (!refusals_[place->second].empty()) continue;
+      const Layer& layer = layers_[place->second];
+      consumers.emplace_back(graph_, layer, tensor, options_.nm, FactorOf(layer));
     }
     return consumers;
   }
@@ -107,9 +128,9 @@ class Permuter {
   std::map<int, std::size_t> by_constant_;
 };
 
-bool HasReducedTensor(const CouplingGroup& group) {
-  return std::ranges::any_of(group.tensors,
-                             [](const CoupledTensor& tensor) { return tensor.reduced; });
+// Heads, and queries with keys, have no layer of their own.
+bool HasNoLayer(const CouplingGroup& group) {
+  return group.channels > 0 && std::ranges::none_of(group.tensors, &CoupledTensor::reduced);
 }
 
 }  // namespace
@@ -119,9 +140,10 @@ PermuteReport PermuteGraph(Graph& graph, const PermuteGraphOptions& options) {
     throw Error(ErrorCode::kInvalidArgument,
                 fmt::format("{}:{} is no N:M pattern", options.nm.n, options.nm.m));
   }
+  internal::CheckPermutationNote(graph);
   const Permuter permuter(graph, options);
   std::vector<CouplingGroup> groups = FindCoupledChannels(graph);
-  std::erase_if(groups, [](const CouplingGroup& group) { return !HasReducedTensor(group); });
+  std::erase_if(groups, &HasNoLayer);
   PermuteReport report;
   report.groups.resize(groups.size());
   std::vector<std::vector<TensorOrder>> orders(groups.size());

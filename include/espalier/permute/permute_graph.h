@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,10 +35,12 @@ struct PermuteGraphOptions {
 struct PermutedGroup {
   std::vector<std::string> layers;  ///< Those that sum over the channels and count.
   std::size_t channels = 0;
-  double kept_before = 1;  ///< Share of the layers' magnitude that N:M keeps, 0..1.
-  double kept_after = 1;   ///< Never below kept_before.
+  /// Share of the layers' magnitude that N:M keeps, 0..1; nothing if no two channels may change
+  /// places or no layer counts.
+  std::optional<double> kept_before;
+  std::optional<double> kept_after;  ///< Never below kept_before.
   bool applied = false;
-  std::string reason;  ///< Why not, or which channels had to stay; may be empty.
+  std::string reason;  ///< Why not; or why some channels stay; may be empty if it was applied.
 };
 
 struct PermuteReport {
@@ -53,7 +56,8 @@ struct PermuteReport {
 /// @param graph  Changed only if a group gains.
 /// @return  All groups of channels that a layer sums over.
 /// @throws Error  kInvalidArgument unless 1 <= N < M; kBadFile for a weight of a selected layer
-///                that is NaN or infinite. The graph is unchanged then.
+///                that is NaN or infinite, or a note of earlier permutations that cannot be read.
+///                The graph is unchanged then.
 /// @cost   Time: the search's, a group at a time and thread. Memory: per thread 10 bytes a weight
 ///         of a group. Same result for any number of threads and every ISA.
 PermuteReport PermuteGraph(Graph& graph, const PermuteGraphOptions& options = {});

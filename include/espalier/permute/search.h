@@ -13,6 +13,7 @@ enum class PermuteEffort { kFast, kDefault, kBest };
 
 struct PermuteOptions {
   PermuteEffort effort = PermuteEffort::kDefault;
+  double share = 1;         ///< Part of the effort's rounds, for one of several matrices.
   std::int64_t rounds = 0;  ///< Instead of the effort's; 0 for those.
   std::uint64_t seed = 0;   ///< Same inputs, effort and seed give the same order everywhere.
   int threads = 1;          ///< Does not change the result.
