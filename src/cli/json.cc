@@ -106,13 +106,10 @@ Json ToJson(const PruneReport& report, const PruneCommandOptions& options) {
 Json ToJson(const PermuteReport& report) {
   Json groups = Json::array();
   for (const PermutedGroup& group : report.groups) {
-    const auto if_counted = [&group](double kept) {
-      return group.layers.empty() ? Json(nullptr) : Json(kept);
-    };
     groups.push_back({{"layers", group.layers},
                       {"channels", group.channels},
-                      {"kept_before", if_counted(group.kept_before)},
-                      {"kept_after", if_counted(group.kept_after)},
+                      {"kept_before", OrNull(group.kept_before)},
+                      {"kept_after", OrNull(group.kept_after)},
                       {"applied", group.applied},
                       {"reason", OrNull(group.reason)}});
   }

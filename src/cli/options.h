@@ -69,7 +69,8 @@ struct PruneCommandOptions {
   std::uint64_t seed = 0;
   bool permute = false;  ///< Reorder channels first, as `permute` does.
   std::string effort = "default";
-  std::vector<std::string> shapes;  ///< As for `permute`.
+  bool no_check = false;            ///< As for `permute`, ...
+  std::vector<std::string> shapes;  ///< ... and this.
   bool force = false;
   SelectionOptions selection;
 };

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 
 #include "cli/json.h"
 #include "cli/model.h"
@@ -35,12 +37,25 @@ PermuteOptions SearchOptions(const PermuteCommandOptions& options, const CommonO
   return search;
 }
 
+std::vector<float> MagnitudesOf(const NpyArray& array) {
+  std::vector<float> values(static_cast<std::size_t>(ElementCount(array.shape)));
+  if (array.dtype == DType::kFloat32) {  // the usual type, without a wider copy
+    std::memcpy(values.data(), array.bytes.data(), array.bytes.size());
+  } else {
+    const Tensor tensor(array.dtype, {ElementCount(array.shape)}, array.bytes, nullptr);
+    std::ranges::copy(tensor.AsDoubles(), values.begin());
+  }
+  for (float& value : values) value = std::abs(value);
+  return values;
+}
+
 // The matrix's input channels as columns; its output channels and kernel positions as rows.
 std::vector<float> ScoresOf(const NpyArray& array, const Layer& layer, ScoreMatrix* matrix) {
-  std::vector<std::byte> bytes = array.bytes;
-  const std::vector<double> values =
-      Tensor(array.dtype, {ElementCount(array.shape)}, std::move(bytes)).AsDoubles();
   const WeightView& view = layer.view;
+  matrix->cols = view.in.size;
+  matrix->rows = view.Rows() * view.PositionCount();
+  std::vector<float> values = MagnitudesOf(array);
+  if (view.IsPacked()) return values;
   std::vector<std::int64_t> positions = {0};
   for (const Axis& axis : view.positions) {
     std::vector<std::int64_t> longer;
@@ -54,14 +69,11 @@ std::vector<float> ScoresOf(const NpyArray& array, const Layer& layer, ScoreMatr
   for (std::int64_t out = 0; out < view.out.size; ++out) {
     for (const std::int64_t position : positions) {
       for (std::int64_t in = 0; in < view.in.size; ++in) {
-        const auto at =
-            static_cast<std::size_t>(out * view.out.stride + position + in * view.in.stride);
-        scores.push_back(static_cast<float>(std::abs(values[at])));
+        const std::int64_t at = out * view.out.stride + position + in * view.in.stride;
+        scores.push_back(values[static_cast<std::size_t>(at)]);
       }
     }
   }
-  matrix->cols = view.in.size;
-  matrix->rows = static_cast<std::int64_t>(scores.size()) / std::max<std::int64_t>(1, matrix->cols);
   return scores;
 }
 

@@ -16,14 +16,11 @@ PermuteEffort ParseEffort(const std::string& effort);
 /// @throws Error  kInvalidArgument for a pattern that is not N:M.
 NmGroup NmOf(const Pattern& pattern);
 
-/// How far outputs may be apart, in parts of the largest value: float32 sums in another order.
-inline constexpr double kRoundingTolerance = 1e-4;
-
 /// Runs both networks on two sets of random inputs.
 /// @param shapes  `--shape`.
-/// @return  The greatest relative difference of an output.
-/// @throws Error  kUnsupported if the difference is more than rounding, or if the runtime lacks an
-///                operator, naming it.
+/// @return  The greatest difference of an output, in parts of its largest value.
+/// @throws Error  kUnsupported if the difference is more than rounding, if no output is finite, or
+///                if the runtime lacks an operator, naming it.
 double CheckSameFunction(const Graph& before, const Graph& after,
                          const std::vector<std::string>& shapes, const CommonOptions& common);
 

@@ -141,6 +141,12 @@ void AddEffort(CLI::App* sub, std::string* effort) {
       ->capture_default_str();
 }
 
+void AddCheck(CLI::App* sub, bool* no_check, std::vector<std::string>* shapes) {
+  sub->add_flag("--no-check", *no_check,
+                "Write a permuted model without running old and new on random inputs");
+  AddShapes(sub, shapes);
+}
+
 void AddPrune(CLI::App& app, Parsed* parsed) {
   PruneCommandOptions& options = parsed->prune;
   CLI::App* sub = app.add_subcommand("prune", "Set the least important weights to zero");
@@ -168,7 +174,7 @@ void AddPrune(CLI::App& app, Parsed* parsed) {
       "--permute", options.permute,
       "Reorder channels first so that the N:M pattern keeps more; see `espalier permute`");
   AddEffort(sub, &options.effort);
-  AddShapes(sub, &options.shapes);
+  AddCheck(sub, &options.no_check, &options.shapes);
   sub->add_option("--seed", options.seed, "For random criteria and the search of --permute")
       ->type_name("N")
       ->check(kCount)
@@ -179,12 +185,13 @@ void AddPrune(CLI::App& app, Parsed* parsed) {
 
 void AddPermute(CLI::App& app, Parsed* parsed) {
   PermuteCommandOptions& options = parsed->permute;
-  CLI::App* sub = app.add_subcommand(
-      "permute", "Reorder channels so that N:M pruning keeps more; the function stays the same");
+  CLI::App* sub = app.add_subcommand("permute", "Reorder channels so that N:M pruning keeps more");
   sub->add_option("MODEL", options.model, ".onnx, or .npy for the search alone")->required();
   sub->add_option("-o,--output", options.output, "Where the result goes; not needed for .npy")
       ->type_name("OUTPUT");
-  sub->add_option("--pattern", options.pattern, "N:M")->type_name("P");
+  sub->add_option("--pattern", options.pattern,
+                  "N:M, as 2:4: keep N of every M input channels; required unless --undo")
+      ->type_name("P");
   AddEffort(sub, &options.effort);
   sub->add_option("--weight", options.weight,
                   "What counts between layers that share channels: magnitude, or macs: each weight "
@@ -197,9 +204,7 @@ void AddPermute(CLI::App& app, Parsed* parsed) {
       ->capture_default_str();
   sub->add_flag("--undo", options.undo,
                 "Take back what espalier permuted, as noted in the model; no --pattern then");
-  sub->add_flag("--no-check", options.no_check,
-                "Write the result without running both models on random inputs");
-  AddShapes(sub, &options.shapes);
+  AddCheck(sub, &options.no_check, &options.shapes);
   sub->add_flag("--force", options.force, "Overwrite OUTPUT if it exists");
   AddSelection(sub, &options.selection);
 }

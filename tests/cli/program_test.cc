@@ -31,6 +31,7 @@ TEST_F(ProgramTest, HelpFits80Columns) {
                                                     {"inspect", "--help"},
                                                     {"verify", "--help"},
                                                     {"prune", "--help"},
+                                                    {"permute", "--help"},
                                                     {"patterns", "--help"},
                                                     {"criteria", "--help"},
                                                     {"patterns"},
