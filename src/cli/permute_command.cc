@@ -174,6 +174,7 @@ int PermuteModel(const PermuteCommandOptions& options, const CommonOptions& comm
   const double difference =
       check ? CheckSameFunction(before, *model->graph(), options.shapes, common) : 0;
   model->Commit();
+  PrintWarnings(report.warnings, common, streams);
   if (common.json) {
     PrintJson({{"model", options.model},
                {"output", options.output},
@@ -181,7 +182,8 @@ int PermuteModel(const PermuteCommandOptions& options, const CommonOptions& comm
                {"groups", ToJson(report)},
                {"tensors", report.tensors},
                {"difference", check ? Json(difference) : Json(nullptr)},
-               {"seconds", seconds}},
+               {"seconds", seconds},
+               {"warnings", report.warnings}},
               streams);
   } else if (!common.quiet) {
     streams.out << PermuteText(report, pattern->Name());

@@ -101,6 +101,7 @@ int RunPrune(const PruneCommandOptions& options, const CommonOptions& common,
   const PruneReport report = Prune(model->weights(), *pattern, *criterion, prune);
   model->Commit();
   ClearProgressBar(prune.progress, streams);
+  if (permuted) PrintWarnings(permuted->warnings, common, streams);
   PrintWarnings(report.warnings, common, streams);
   if (common.json) {
     Json json = ToJson(report, options);

@@ -88,16 +88,11 @@ bool Walk::AddConstants() {
   return true;
 }
 
-// Files before IR version 4 list initializers as inputs too; those are constants.
+// Many files list initializers as inputs too; those are constants, as for all of Espalier.
 bool Walk::AddInputs() {
   for (const ValueInfo& input : graph_.scopes[0].inputs) {
     const auto it = index_.find(input.name);
-    if (it != index_.end() && values_[static_cast<std::size_t>(it->second)].constant >= 0) {
-      if (graph_.ir_version < kDefaultsSince) continue;
-      HoldValue(it->second, Held(fmt::format("they are only the default of the input '{}'",
-                                             PrintableName(input.name))));
-      continue;
-    }
+    if (it != index_.end() && values_[static_cast<std::size_t>(it->second)].constant >= 0) continue;
     const auto reason = Held(fmt::format("they are the input '{}'", PrintableName(input.name)));
     if (Add(input.name, {Slot::State::kHeld, coupling::kNoFacet, reason}) < 0) return false;
   }

@@ -12,9 +12,6 @@ namespace espalier {
 /// nothing is known.
 using MainFacts = std::unordered_map<std::string, shapes::ValueFact>;
 
-/// Graph::ir_version from which a constant with an input's name is only a default.
-inline constexpr std::int64_t kDefaultsSince = 4;
-
 /// As InferShapes(), with the elements of small integer tensors, but from the rules alone: what the
 /// file says of the values between the nodes may be out of date.
 /// @param unknown  What the unknown dimensions of graph inputs count as: one entry an axis. An axis

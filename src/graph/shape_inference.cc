@@ -61,7 +61,7 @@ class Inference {
  public:
   // `unknown` is what the unknown dimensions of graph inputs count as, one entry an axis; without
   // a list, all count as 1. `strict`: what the file says of values between the nodes is not
-  // believed, and a constant that the caller may replace has a shape, but no elements.
+  // believed.
   Inference(const Graph& graph, const std::optional<Dims>& unknown, bool strict);
   void Run();
   ValueShapes Result() const;
@@ -120,14 +120,7 @@ Inference::Inference(const Graph& graph, const std::optional<Dims>& unknown, boo
     ValueFact fact{Sane(constant.tensor.dims()), shapes::SmallTensorOf(constant.tensor)};
     constants_[scope].try_emplace(constant.name, std::move(fact));
   }
-  if (strict) {
-    if (graph.scopes.empty() || graph.ir_version < kDefaultsSince) return;
-    for (const ValueInfo& input : graph.scopes[0].inputs) {
-      const auto constant = constants_[0].find(input.name);
-      if (constant != constants_[0].end()) constant->second = {constant->second.dims, {}};
-    }
-    return;
-  }
+  if (strict) return;
   for (std::size_t s = 0; s < graph.scopes.size(); ++s) {
     for (const ValueInfo& value : graph.scopes[s].values) {
       declared_[s].try_emplace(value.name, &value);

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <set>
+#include <string_view>
 
 #include "espalier/base/error.h"
 #include "espalier/base/parallel.h"
@@ -25,6 +27,8 @@ using internal::OrdersOf;
 
 // A gain below this share of the magnitude is rounding.
 constexpr double kLeastGain = 1e-9;
+// Graph::ir_version from which a constant with an input's name is only a default.
+constexpr std::int64_t kDefaultsSince = 4;
 
 class Permuter {
  public:
@@ -133,6 +137,23 @@ bool HasNoLayer(const CouplingGroup& group) {
   return group.channels > 0 && std::ranges::none_of(group.tensors, &CoupledTensor::reduced);
 }
 
+// Empty if no caller can tell.
+std::string WarningOfDefaults(const Graph& graph, const std::vector<TensorOrder>& orders) {
+  if (graph.ir_version < kDefaultsSince) return "";
+  std::set<std::string_view> inputs;
+  for (const ValueInfo& input : graph.scopes[0].inputs) inputs.insert(input.name);
+  std::set<std::string_view> moved;
+  for (const TensorOrder& order : orders) {
+    if (inputs.contains(order.constant)) moved.insert(order.constant);
+  }
+  if (moved.empty()) return "";
+  return fmt::format(
+      "{} of the reordered tensors are inputs of the network with a default, as '{}': whoever "
+      "feeds "
+      "them instead has to feed them in the new order",
+      moved.size(), *moved.begin());
+}
+
 }  // namespace
 
 PermuteReport PermuteGraph(Graph& graph, const PermuteGraphOptions& options) {
@@ -165,6 +186,8 @@ PermuteReport PermuteGraph(Graph& graph, const PermuteGraphOptions& options) {
   NoteOrders(changed, all);
   graph = std::move(changed);
   report.tensors = all.size();
+  std::string warning = WarningOfDefaults(graph, all);
+  if (!warning.empty()) report.warnings.push_back(std::move(warning));
   return report;
 }
 

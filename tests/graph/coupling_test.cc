@@ -355,28 +355,6 @@ TEST(Coupling, NodesOutOfOrderAreNamedAsTheReason) {
   EXPECT_NE(groups[0].refusal.find("not in order"), std::string::npos);
 }
 
-// A caller may feed another tensor than the file's, so its order is the caller's.
-TEST(Coupling, ADefaultOfAnInputStaysFromIrVersion4On) {
-  for (const std::int64_t version : {3, 4, 8}) {
-    LayerGraph graph;
-    graph.Input("x", Dims{1, 4})
-        .Weight("a.w", {4, 8})
-        .Weight("b.w", {8, 4})
-        .Input("b.w", Dims{8, 4});
-    graph.Node("a", "MatMul", {"x", "a.w"}).Node("b", "MatMul", {"a.out", "b.w"}).Output("b.out");
-    Graph built = graph.graph();
-    built.ir_version = version;
-    bool moves = false;
-    for (const CouplingGroup& group : FindCoupledChannels(built)) {
-      moves = moves || !group.cells.empty();
-      if (version >= 4 && group.channels == 8) {
-        EXPECT_EQ(group.refusal, "they are only the default of the input 'b.w'");
-      }
-    }
-    EXPECT_EQ(moves, version < 4) << version;
-  }
-}
-
 // The file may say anything of values between the nodes; here the shape comes from outside.
 TEST(Coupling, DeclaredShapesOfInnerValuesAreNotBelieved) {
   LayerGraph graph;

@@ -144,6 +144,48 @@ TEST(PermuteGraph, IsTheSameForAnyNumberOfThreads) {
   }
 }
 
+// A caller may feed another tensor than the file's: then its order is the caller's concern.
+TEST(PermuteGraph, WarnsOfConstantsThatAreInputs) {
+  const ZooGraph zoo = MakeZoo()[0];
+  for (const std::int64_t version : {3, 4}) {
+    Graph graph = zoo.graph;
+    graph.ir_version = version;
+    for (const Constant& constant : zoo.graph.constants) {
+      graph.scopes[0].inputs.push_back(
+          {constant.name, constant.tensor.dtype(), constant.tensor.dims()});
+    }
+    PermuteGraphOptions options;
+    options.search.rounds = 20;
+    const PermuteReport report = PermuteGraph(graph, options);
+    EXPECT_GT(report.tensors, 0u);
+    EXPECT_EQ(report.warnings.size(), version >= 4 ? 1u : 0u);
+  }
+}
+
+TEST(PermuteGraph, ATensorThatCannotMoveStopsItsGroupAlone) {
+  Graph graph = MakeZoo()[0].graph;
+  const PermuteReport before = PermuteGraph(graph, {});
+  ASSERT_GT(before.tensors, 0u);
+  graph = MakeZoo()[0].graph;
+  for (Constant& constant : graph.constants) constant.name += "\xFF";
+  for (Node& node : graph.scopes[0].nodes) {
+    for (std::string& input : node.inputs) {
+      if (input.starts_with("const")) input += "\xFF";
+    }
+  }
+  const PermuteReport report = PermuteGraph(graph, {});
+  EXPECT_EQ(report.tensors, 0u);
+  EXPECT_TRUE(std::ranges::any_of(report.groups, [](const PermutedGroup& group) {
+    return group.reason == "a constant's name is not UTF-8 text";
+  }));
+}
+
+TEST(PermuteGraph, ANoteThatCannotBeReadStopsAll) {
+  Graph graph = MakeZoo()[0].graph;
+  graph.metadata[std::string(kPermutationNote)] = "[]";
+  EXPECT_THROW(PermuteGraph(graph, {}), Error);
+}
+
 TEST(PermuteGraph, RefusesWhatIsNoPattern) {
   Graph graph = MakeZoo()[0].graph;
   PermuteGraphOptions options;

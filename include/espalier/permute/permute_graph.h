@@ -46,12 +46,14 @@ struct PermutedGroup {
 struct PermuteReport {
   std::vector<PermutedGroup> groups;  ///< In the order in which the network reads them.
   std::size_t tensors = 0;            ///< That were reordered.
+  std::vector<std::string> warnings;  ///< Whole sentences.
 };
 
 /// Reorders the channels of a network so that N:M pruning keeps more magnitude. The network
 /// computes the same function, but for the order in which floats are added: whatever could change
-/// it stops the group, with the reason. The orders are noted in the graph's metadata, see
-/// UndoPermutations().
+/// it stops the group, with the reason. Constants that are at the same time inputs (defaults, from
+/// IR version 4 on) are reordered, with a warning: who feeds such an input has to reorder it too.
+/// The orders are noted in the graph's metadata, see UndoPermutations().
 ///
 /// @param graph  Changed only if a group gains.
 /// @return  All groups of channels that a layer sums over.
