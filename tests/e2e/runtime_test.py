@@ -113,7 +113,9 @@ class Accuracy(RuntimeCase):
                     elif what != "dense":
                         path, _ = self.prune(path, "unstructured", "--sparsity", what, "--align",
                                              "tensorrt")
-                    report = self.good("eval", path, *options, "--json", timeout=600).json
+                    # One thread: two that wait for each other are slow beside other work.
+                    report = self.good("eval", path, *options, "--threads", "1", "--json",
+                                       timeout=600).json
                     # Half pruned, SqueezeNet hardly tells some images apart: the same file in ONNX
                     # Runtime gives 23.0 or 23.8 with Pillow's bilinear or bicubic resize, ours 23.8.
                     images = 4 if (model, what) == ("squeezenet_v1.1", "0.5") else 2
