@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "espalier/base/error.h"
 
 namespace espalier {
@@ -66,6 +68,19 @@ bool WeightView::IsPacked() const {
 
 PackedShape PackedShapeOf(const WeightView& view) {
   return {view.GroupCount(), view.out.size, view.PositionCount(), view.in.size};
+}
+
+std::vector<std::int64_t> OffsetsAlong(const std::vector<Axis>& axes) {
+  std::vector<std::int64_t> offsets = {0};
+  for (const Axis& axis : axes) {
+    std::vector<std::int64_t> longer;
+    longer.reserve(offsets.size() * static_cast<std::size_t>(axis.size));
+    for (const std::int64_t offset : offsets) {
+      for (std::int64_t i = 0; i < axis.size; ++i) longer.push_back(offset + i * axis.stride);
+    }
+    offsets = std::move(longer);
+  }
+  return offsets;
 }
 
 }  // namespace espalier

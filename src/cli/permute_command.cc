@@ -4,12 +4,12 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "cli/json.h"
 #include "cli/model.h"
 #include "cli/options.h"
 #include "cli/permuting.h"
-#include "cli/progress_bar.h"
 #include "cli/selection.h"
 #include "cli/table.h"
 #include "espalier/base/error.h"
@@ -56,14 +56,7 @@ std::vector<float> ScoresOf(const NpyArray& array, const Layer& layer, ScoreMatr
   matrix->rows = view.Rows() * view.PositionCount();
   std::vector<float> values = MagnitudesOf(array);
   if (view.IsPacked()) return values;
-  std::vector<std::int64_t> positions = {0};
-  for (const Axis& axis : view.positions) {
-    std::vector<std::int64_t> longer;
-    for (const std::int64_t offset : positions) {
-      for (std::int64_t i = 0; i < axis.size; ++i) longer.push_back(offset + i * axis.stride);
-    }
-    positions = std::move(longer);
-  }
+  const std::vector<std::int64_t> positions = OffsetsAlong(view.positions);
   std::vector<float> scores;
   scores.reserve(values.size());
   for (std::int64_t out = 0; out < view.out.size; ++out) {
@@ -147,32 +140,19 @@ int UndoModel(const PermuteCommandOptions& options, const CommonOptions& common,
   return kDone;
 }
 
-int PermuteModel(const PermuteCommandOptions& options, const CommonOptions& common,
-                 const Streams& streams) {
+int PermuteNetwork(const PermuteCommandOptions& options, const CommonOptions& common,
+                   const Streams& streams) {
   const auto pattern = PatternRegistry::BuiltIn().Make(options.pattern);
   PermuteGraphOptions permute;
-  permute.nm = NmOf(*pattern);
   permute.search = SearchOptions(options, common);
   permute.selection = ParseSelection(options.selection);
   if (options.weight == "macs") permute.weighting = LayerWeighting::kMacs;
   const auto model = OpenModel(options.model);
-  if (model->graph() == nullptr) {
-    throw Error(ErrorCode::kInvalidArgument,
-                "a file of weights does not say which channels belong together; give the ONNX "
-                "model, or one matrix as .npy");
-  }
   const Alignment alignment = ParseAlignment(options.selection, *pattern, *model);
-  permute.misfit = [&](const Layer& layer) { return MisfitOf(layer, *pattern, alignment); };
   model->OpenOutput(options.output, options.force ? Overwrite::kYes : Overwrite::kNo);
-  permute.progress = MakeProgressBar(common, streams);
-  const Graph before = *model->graph();
-  const Clock::time_point begin = Clock::now();
-  const PermuteReport report = PermuteGraph(*model->graph(), permute);
-  const double seconds = SecondsSince(begin);
-  ClearProgressBar(permute.progress, streams);
-  const bool check = !options.no_check && report.tensors > 0;
-  const double difference =
-      check ? CheckSameFunction(before, *model->graph(), options.shapes, common) : 0;
+  const PermutedModel permuted = PermuteModel(*model, *pattern, alignment, std::move(permute),
+                                              options.no_check, options.shapes, common, streams);
+  const PermuteReport& report = permuted.report;
   model->Commit();
   PrintWarnings(report.warnings, common, streams);
   if (common.json) {
@@ -181,15 +161,16 @@ int PermuteModel(const PermuteCommandOptions& options, const CommonOptions& comm
                {"pattern", options.pattern},
                {"groups", ToJson(report)},
                {"tensors", report.tensors},
-               {"difference", check ? Json(difference) : Json(nullptr)},
-               {"seconds", seconds},
+               {"difference", permuted.difference ? Json(*permuted.difference) : Json(nullptr)},
+               {"seconds", permuted.seconds},
                {"warnings", report.warnings}},
               streams);
   } else if (!common.quiet) {
     streams.out << PermuteText(report, pattern->Name());
-    if (check) {
+    if (permuted.difference) {
       streams.out << fmt::format(
-          "on random inputs outputs differ by {:.1g} of their largest value\n", difference);
+          "on random inputs outputs differ by {:.1g} of their largest value\n",
+          *permuted.difference);
     }
   }
   return kDone;
@@ -210,7 +191,8 @@ int RunPermute(const PermuteCommandOptions& options, const CommonOptions& common
   const bool matrix = std::filesystem::path(options.model).extension() == ".npy";
   CheckWords(options, matrix && !options.undo);
   if (options.undo) return UndoModel(options, common, streams);
-  return matrix ? PermuteMatrix(options, common, streams) : PermuteModel(options, common, streams);
+  return matrix ? PermuteMatrix(options, common, streams)
+                : PermuteNetwork(options, common, streams);
 }
 
 }  // namespace espalier::cli

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <iterator>
 #include <string_view>
 
+#include "cli/progress_bar.h"
 #include "cli/runtime_model.h"
 #include "cli/table.h"
 #include "espalier/base/error.h"
@@ -99,29 +101,8 @@ bool HasSteps(const Graph& graph) {
   });
 }
 
-// The table cuts long cells at their beginning, so the count comes last.
-std::string JoinedNames(const std::vector<std::string>& names) {
-  if (names.empty()) return "-";
-  if (names.size() == 1) return names[0];
-  return fmt::format("{} and {} more", names[0], names.size() - 1);
-}
-
-}  // namespace
-
-PermuteEffort ParseEffort(const std::string& effort) {
-  if (effort == "fast") return PermuteEffort::kFast;
-  if (effort == "best") return PermuteEffort::kBest;
-  return PermuteEffort::kDefault;
-}
-
-NmGroup NmOf(const Pattern& pattern) {
-  if (const auto nm = pattern.Nm()) return *nm;
-  throw Error(ErrorCode::kInvalidArgument,
-              fmt::format("the order of channels makes no difference to the pattern '{}' that this "
-                          "search could use; give an N:M pattern, as 2:4",
-                          pattern.Name()));
-}
-
+// Runs both networks on random inputs; returns the greatest difference of an output, in parts of
+// its largest value.
 double CheckSameFunction(const Graph& before, const Graph& after,
                          const std::vector<std::string>& shapes, const CommonOptions& common) {
   Apart apart;
@@ -145,6 +126,53 @@ double CheckSameFunction(const Graph& before, const Graph& after,
                           "more than rounding ({:g}); nothing was written, --no-check leaves the "
                           "check out",
                           apart.greatest(), kRoundingTolerance));
+}
+
+// The table cuts long cells at their beginning, so the count comes last.
+std::string JoinedNames(const std::vector<std::string>& names) {
+  if (names.empty()) return "-";
+  if (names.size() == 1) return names[0];
+  return fmt::format("{} and {} more", names[0], names.size() - 1);
+}
+
+}  // namespace
+
+PermuteEffort ParseEffort(const std::string& effort) {
+  if (effort == "fast") return PermuteEffort::kFast;
+  if (effort == "best") return PermuteEffort::kBest;
+  return PermuteEffort::kDefault;
+}
+
+NmGroup NmOf(const Pattern& pattern) {
+  if (const auto nm = pattern.Nm()) return *nm;
+  throw Error(
+      ErrorCode::kInvalidArgument,
+      fmt::format("channels are reordered for N:M patterns, as 2:4; '{}' is none", pattern.Name()));
+}
+
+PermutedModel PermuteModel(Model& model, const Pattern& pattern, Alignment alignment,
+                           PermuteGraphOptions permute, bool no_check,
+                           const std::vector<std::string>& shapes, const CommonOptions& common,
+                           const Streams& streams) {
+  permute.nm = NmOf(pattern);
+  if (model.graph() == nullptr) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "a file of weights does not say which channels belong together; give the ONNX "
+                "model");
+  }
+  permute.search.threads = common.threads;
+  permute.misfit = [&](const Layer& layer) { return MisfitOf(layer, pattern, alignment); };
+  permute.progress = MakeProgressBar(common, streams);
+  const Graph before = *model.graph();
+  PermutedModel result;
+  const auto begin = std::chrono::steady_clock::now();
+  result.report = PermuteGraph(*model.graph(), permute);
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  ClearProgressBar(permute.progress, streams);
+  if (result.report.tensors > 0 && !no_check) {
+    result.difference = CheckSameFunction(before, *model.graph(), shapes, common);
+  }
+  return result;
 }
 
 std::string PermuteText(const PermuteReport& report, const std::string& pattern) {

@@ -1,12 +1,14 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "cli/model.h"
 #include "cli/options.h"
-#include "espalier/graph/graph.h"
 #include "espalier/pattern/pattern.h"
 #include "espalier/permute/permute_graph.h"
+#include "espalier/prune/prune.h"
 
 namespace espalier::cli {
 
@@ -16,13 +18,22 @@ PermuteEffort ParseEffort(const std::string& effort);
 /// @throws Error  kInvalidArgument for a pattern that is not N:M.
 NmGroup NmOf(const Pattern& pattern);
 
-/// Runs both networks on two sets of random inputs.
-/// @param shapes  `--shape`.
-/// @return  The greatest difference of an output, in parts of its largest value.
-/// @throws Error  kUnsupported if the difference is more than rounding, if no output is finite, or
-///                if the runtime lacks an operator, naming it.
-double CheckSameFunction(const Graph& before, const Graph& after,
-                         const std::vector<std::string>& shapes, const CommonOptions& common);
+struct PermutedModel {
+  PermuteReport report;
+  std::optional<double> difference;  ///< That the check found; nothing without a check.
+  double seconds = 0;                ///< Of the search.
+};
+
+/// Permutes an ONNX model's network for a pattern and checks it.
+/// @param permute   Search, weighting and selection; the rest is filled in here.
+/// @param no_check  Leaves the check out.
+/// @throws Error  kInvalidArgument for a file of weights alone or a pattern that is not N:M;
+///                kUnsupported if outputs differ by more than rounding, none is finite, or the
+///                runtime lacks an operator, naming it; errors of PermuteGraph().
+PermutedModel PermuteModel(Model& model, const Pattern& pattern, Alignment alignment,
+                           PermuteGraphOptions permute, bool no_check,
+                           const std::vector<std::string>& shapes, const CommonOptions& common,
+                           const Streams& streams);
 
 /// A table with a line for each group, and the totals.
 std::string PermuteText(const PermuteReport& report, const std::string& pattern);

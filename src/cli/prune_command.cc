@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <utility>
 
 #include "cli/json.h"
 #include "cli/model.h"
@@ -10,7 +11,6 @@
 #include "cli/ratios.h"
 #include "cli/selection.h"
 #include "cli/table.h"
-#include "espalier/base/error.h"
 #include "espalier/pattern/registry.h"
 #include "espalier/permute/permute_graph.h"
 #include "espalier/prune/prune.h"
@@ -63,25 +63,13 @@ std::string PruneText(const PruneReport& report, const PruneCommandOptions& opti
 PermuteReport PermuteFirst(Model& model, const Pattern& pattern, const PruneCommandOptions& options,
                            const PruneOptions& prune, const CommonOptions& common,
                            const Streams& streams) {
-  if (model.graph() == nullptr) {
-    throw Error(ErrorCode::kInvalidArgument,
-                "--permute needs the ONNX model: weights alone do not say which channels belong "
-                "together");
-  }
   PermuteGraphOptions permute;
-  permute.nm = NmOf(pattern);
   permute.search.effort = ParseEffort(options.effort);
   permute.search.seed = options.seed;
-  permute.search.threads = common.threads;
   permute.selection = prune.selection;
-  permute.misfit = [&](const Layer& layer) { return MisfitOf(layer, pattern, prune.alignment); };
-  permute.progress = MakeProgressBar(common, streams);
-  const Graph before = *model.graph();
-  PermuteReport report = PermuteGraph(*model.graph(), permute);
-  ClearProgressBar(permute.progress, streams);
-  if (report.tensors > 0 && !options.no_check)
-    CheckSameFunction(before, *model.graph(), options.shapes, common);
-  return report;
+  return PermuteModel(model, pattern, prune.alignment, std::move(permute), options.no_check,
+                      options.shapes, common, streams)
+      .report;
 }
 
 }  // namespace

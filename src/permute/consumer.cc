@@ -17,19 +17,8 @@ namespace {
 // Calls visit(packed row, group, row of the group, input, offset in the stored tensor).
 template <class Visit>
 void ForEachWeight(const WeightView& view, const Visit& visit) {
-  std::vector<std::int64_t> group_offsets = {0};
-  std::vector<std::int64_t> position_offsets = {0};
-  const auto extend = [](const std::vector<Axis>& axes, std::vector<std::int64_t>& offsets) {
-    for (const Axis& axis : axes) {
-      std::vector<std::int64_t> longer;
-      for (const std::int64_t offset : offsets) {
-        for (std::int64_t i = 0; i < axis.size; ++i) longer.push_back(offset + i * axis.stride);
-      }
-      offsets = std::move(longer);
-    }
-  };
-  extend(view.groups, group_offsets);
-  extend(view.positions, position_offsets);
+  const std::vector<std::int64_t> group_offsets = OffsetsAlong(view.groups);
+  const std::vector<std::int64_t> position_offsets = OffsetsAlong(view.positions);
   std::size_t row = 0;
   for (std::size_t g = 0; g < group_offsets.size(); ++g) {
     for (std::int64_t o = 0; o < view.out.size; ++o) {

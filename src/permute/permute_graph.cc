@@ -149,8 +149,7 @@ std::string WarningOfDefaults(const Graph& graph, const std::vector<TensorOrder>
   if (moved.empty()) return "";
   return fmt::format(
       "{} of the reordered tensors are inputs of the network with a default, as '{}': whoever "
-      "feeds "
-      "them instead has to feed them in the new order",
+      "feeds them instead has to feed them in the new order",
       moved.size(), *moved.begin());
 }
 

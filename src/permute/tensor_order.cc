@@ -45,23 +45,17 @@ void CheckOrder(const Tensor& tensor, std::span<const int> axes,
   }
 }
 
-// Offsets in elements of all indices along some axes, row-major over them.
-std::vector<std::size_t> OffsetsAlong(const Dims& dims, std::span<const int> axes) {
-  std::vector<std::size_t> offsets = {0};
+// Some axes of a row-major tensor.
+std::vector<Axis> AxesOf(const Dims& dims, std::span<const int> axes) {
+  std::vector<Axis> found;
   for (const int axis : axes) {
-    std::size_t stride = 1;
+    Axis one = {dims[static_cast<std::size_t>(axis)], 1};
     for (std::size_t i = static_cast<std::size_t>(axis) + 1; i < dims.size(); ++i) {
-      stride *= static_cast<std::size_t>(dims[i]);
+      one.stride *= dims[i];
     }
-    std::vector<std::size_t> longer;
-    const auto size = static_cast<std::size_t>(dims[static_cast<std::size_t>(axis)]);
-    longer.reserve(offsets.size() * size);
-    for (const std::size_t offset : offsets) {
-      for (std::size_t i = 0; i < size; ++i) longer.push_back(offset + i * stride);
-    }
-    offsets = std::move(longer);
+    found.push_back(one);
   }
-  return offsets;
+  return found;
 }
 
 }  // namespace
@@ -85,13 +79,14 @@ Tensor Reordered(const Tensor& tensor, std::span<const int> axes,
   for (std::size_t i = static_cast<std::size_t>(axes.back()) + 1; i < dims.size(); ++i) {
     block *= static_cast<std::size_t>(dims[i]);
   }
-  const std::vector<std::size_t> moved = OffsetsAlong(dims, axes);
+  const std::vector<std::int64_t> moved = OffsetsAlong(AxesOf(dims, axes));
   const std::byte* const in = tensor.bytes().data();
   std::vector<std::byte> out(tensor.bytes().size());
-  for (const std::size_t base : OffsetsAlong(dims, others)) {
+  for (const std::int64_t base : OffsetsAlong(AxesOf(dims, others))) {
     for (std::size_t i = 0; i < moved.size(); ++i) {
-      std::memcpy(out.data() + (base + moved[i]) * element, in + (base + moved[from[i]]) * element,
-                  block);
+      const auto to = static_cast<std::size_t>(base + moved[i]) * element;
+      const auto from_here = static_cast<std::size_t>(base + moved[from[i]]) * element;
+      std::memcpy(out.data() + to, in + from_here, block);
     }
   }
   return Tensor(tensor.dtype(), dims, std::move(out));

@@ -22,6 +22,9 @@ struct Axis {
   bool operator==(const Axis&) const = default;
 };
 
+/// Offsets in elements of all indices along some axes, the last axis fastest; {0} without axes.
+std::vector<std::int64_t> OffsetsAlong(const std::vector<Axis>& axes);
+
 /// How a layer reads its stored weight: which strides of the buffer are output channels, input
 /// channels, kernel positions and independent groups. Every element belongs to exactly one
 /// (group, output, input, position); sizes and strides count elements, the origin is element 0.
