@@ -12,10 +12,13 @@ foreach(library IN LISTS built)
             DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/espalier FILES_MATCHING PATTERN "*.h")
   endif()
 endforeach()
+# Everything but train, which would bring libtorch to all: whoever trains links Espalier::train.
+set(everything ${libraries})
+list(REMOVE_ITEM everything espalier_train)
 add_library(espalier_everything INTERFACE)
 add_library(Espalier::espalier ALIAS espalier_everything)
 set_target_properties(espalier_everything PROPERTIES EXPORT_NAME espalier)
-target_link_libraries(espalier_everything INTERFACE ${libraries})
+target_link_libraries(espalier_everything INTERFACE ${everything})
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Espalier)
 install(TARGETS ${libraries} espalier_everything EXPORT EspalierTargets

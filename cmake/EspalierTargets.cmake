@@ -42,6 +42,10 @@ endfunction()
 # of their compile time went there.
 function(espalier_test_options target)
   target_compile_options(${target} PRIVATE -O0)
+  if(ARGC GREATER 1)
+    target_precompile_headers(${target} REUSE_FROM ${ARGV1})
+    return()
+  endif()
   if(NOT TARGET espalier_test_headers)
     add_library(espalier_test_headers OBJECT ${CMAKE_SOURCE_DIR}/tests/test_headers.cc)
     target_link_libraries(espalier_test_headers PRIVATE espalier_options GTest::gtest_main)
@@ -51,14 +55,25 @@ function(espalier_test_options target)
   target_precompile_headers(${target} REUSE_FROM espalier_test_headers)
 endfunction()
 
-# espalier_test(<folder> SOURCES <files> [LIBRARIES <targets>]): one test program a folder.
+# espalier_test(<folder> SOURCES <files> [LIBRARIES <targets>] [HEADERS <target>] [SHARDS <n>]): one test
+# program a folder. HEADERS: the target that precompiles its headers, if not those of GoogleTest alone.
+# SHARDS: the tests run in n processes, for programs that start slowly, instead of one process a test.
 function(espalier_test folder)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "" "HEADERS;SHARDS" "SOURCES;LIBRARIES" ${ARGN})
   add_executable(${folder}_test ${ARG_SOURCES})
   target_include_directories(${folder}_test PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(${folder}_test PRIVATE ${ARG_LIBRARIES} espalier_options fmt::fmt
                         GTest::gtest_main)
-  espalier_test_options(${folder}_test)
+  espalier_test_options(${folder}_test ${ARG_HEADERS})
+  if(ARG_SHARDS)
+    math(EXPR last "${ARG_SHARDS} - 1")
+    foreach(shard RANGE ${last})
+      add_test(NAME ${folder}.${shard} COMMAND ${folder}_test)
+      set_tests_properties(${folder}.${shard} PROPERTIES LABELS ${folder} TIMEOUT 600
+        ENVIRONMENT "GTEST_TOTAL_SHARDS=${ARG_SHARDS};GTEST_SHARD_INDEX=${shard}")
+    endforeach()
+    return()
+  endif()
   gtest_discover_tests(${folder}_test TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 120
                        PROPERTIES LABELS ${folder})
 endfunction()
