@@ -26,9 +26,22 @@ thread_local bool in_loop = false;
 }  // namespace
 
 struct ThreadPool::Impl {
+  // A share of a loop is offered as an even ticket; whoever makes it odd runs the share. So a
+  // caller that is done with its own takes over those of threads that the system has not let run
+  // yet: on a busy machine each would otherwise cost a scheduler's slice of some milliseconds.
   struct Worker {
-    std::atomic<unsigned> turn{0};  // rises by one for each loop that this worker takes part in
+    std::atomic<unsigned> ticket{1};
     std::thread thread;
+
+    void Offer() {
+      ticket.fetch_add(1, std::memory_order_release);
+      ticket.notify_one();
+    }
+    bool Take() {
+      unsigned offered = ticket.load(std::memory_order_acquire);
+      return offered % 2 == 0 &&
+             ticket.compare_exchange_strong(offered, offered + 1, std::memory_order_acq_rel);
+    }
   };
 
   std::mutex owner;  // held by the caller whose loop runs
@@ -36,7 +49,7 @@ struct ThreadPool::Impl {
   std::atomic<bool> stop{false};
   std::atomic<std::size_t> running{0};
 
-  // The loop; written before a worker's turn rises.
+  // The loop; written before the shares are offered, and not again before all are done.
   Call call = nullptr;
   const void* body = nullptr;
   std::size_t count = 0;
@@ -48,12 +61,15 @@ struct ThreadPool::Impl {
 
   void Work(Worker& self, std::size_t number) {
     in_loop = true;
-    unsigned seen = 0;
     while (true) {
-      for (int i = 0; i < kSpins && self.turn.load(std::memory_order_acquire) == seen; ++i) Pause();
-      self.turn.wait(seen, std::memory_order_acquire);
+      unsigned ticket = self.ticket.load(std::memory_order_acquire);
+      for (int i = 0; i < kSpins && ticket % 2 == 1; ++i) {
+        Pause();
+        ticket = self.ticket.load(std::memory_order_acquire);
+      }
+      if (ticket % 2 == 1) self.ticket.wait(ticket, std::memory_order_acquire);
       if (stop.load(std::memory_order_acquire)) return;
-      ++seen;
+      if (!self.Take()) continue;
       Share(number);
       if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) running.notify_one();
     }
@@ -84,8 +100,7 @@ ThreadPool::ThreadPool() : impl_(std::make_unique<Impl>()) {}
 ThreadPool::~ThreadPool() {
   impl_->stop = true;
   for (const auto& worker : impl_->workers) {
-    ++worker->turn;
-    worker->turn.notify_one();
+    worker->Offer();
     worker->thread.join();
   }
 }
@@ -108,12 +123,14 @@ void ThreadPool::RunErased(int threads, std::size_t count, Call call, const void
   impl.count = count;
   impl.stride = helpers + 1;
   impl.running.store(helpers, std::memory_order_relaxed);
-  for (std::size_t i = 0; i < helpers; ++i) {
-    impl.workers[i]->turn.fetch_add(1, std::memory_order_release);
-    impl.workers[i]->turn.notify_one();
-  }
+  for (std::size_t i = 0; i < helpers; ++i) impl.workers[i]->Offer();
   in_loop = true;
   impl.Share(0);
+  for (std::size_t i = 0; i < helpers; ++i) {
+    if (!impl.workers[i]->Take()) continue;
+    impl.Share(i + 1);
+    impl.running.fetch_sub(1, std::memory_order_relaxed);
+  }
   in_loop = false;
   for (int i = 0; i < kSpins && impl.running.load(std::memory_order_acquire) != 0; ++i) Pause();
   while (const std::size_t left = impl.running.load(std::memory_order_acquire)) {

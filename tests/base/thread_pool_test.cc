@@ -30,6 +30,21 @@ TEST(ThreadPool, GivesIndicesToThreadsByRemainder) {
   EXPECT_EQ(by[0], std::this_thread::get_id());
 }
 
+// Threads that find no free processor must not hold the caller up.
+TEST(ThreadPool, CallerTakesOverWhatNobodyBegan) {
+  ThreadPool pool;
+  const std::thread::id caller = std::this_thread::get_id();
+  std::atomic<int> by_caller{0};
+  std::atomic<int> shares{0};
+  const auto body = [&](std::size_t i) {
+    ++shares;
+    if (i > 0 && std::this_thread::get_id() == caller) ++by_caller;
+  };
+  for (int round = 0; round < 20000; ++round) pool.Run(64, 64, body);
+  EXPECT_EQ(shares, 20000 * 64);
+  EXPECT_GT(by_caller, 0);
+}
+
 TEST(ThreadPool, RunsALoopInsideALoop) {
   ThreadPool pool;
   std::atomic<int> calls{0};

@@ -20,8 +20,10 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   /// Calls body(i) once for each i in [0, count) on up to `threads` threads, the caller's among
-  /// them, and returns when all are done. Index i goes to thread i % threads: give as many indices
-  /// as threads for a static split. A loop inside a loop runs on its own thread alone.
+  /// them, and returns when all are done. All i with the same i % threads run on one thread, one
+  /// after the other: give as many indices as threads for a static split. Which thread that is may
+  /// change: the caller takes over what the others have not begun when its own share is done. A
+  /// loop inside a loop runs on its own thread alone.
   /// @param body  Must not throw.
   /// @cost  About a microsecond when the threads are still waiting for work, no allocation.
   template <typename Body>
