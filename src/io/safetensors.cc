@@ -12,6 +12,7 @@
 #include "espalier/base/error.h"
 #include "io/json_events.h"
 #include "io/limits.h"
+#include "io/safetensors_types.h"
 #include "io/text.h"
 
 namespace espalier {
@@ -20,47 +21,11 @@ namespace {
 using internal::JsonPath;
 using internal::kMostDimensions;
 using internal::Quote;
+using internal::SafetensorsType;
 
 constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::uint64_t kMostHeaderBytes = 100'000'000;  // the limit of the format's own library
 constexpr std::string_view kMetadataKey = "__metadata__";
-
-struct TypeRow {
-  std::string_view name;
-  DType dtype;
-  unsigned bits;
-};
-
-// F6: this version has no name for them, but their size is known and therefore checked.
-constexpr TypeRow kTypes[] = {
-    {"F32", DType::kFloat32, 32},
-    {"F16", DType::kFloat16, 16},
-    {"BF16", DType::kBFloat16, 16},
-    {"F64", DType::kFloat64, 64},
-    {"I8", DType::kInt8, 8},
-    {"U8", DType::kUint8, 8},
-    {"I16", DType::kInt16, 16},
-    {"U16", DType::kUint16, 16},
-    {"I32", DType::kInt32, 32},
-    {"U32", DType::kUint32, 32},
-    {"I64", DType::kInt64, 64},
-    {"U64", DType::kUint64, 64},
-    {"BOOL", DType::kBool, 8},
-    {"C64", DType::kComplex64, 64},
-    {"F8_E4M3", DType::kFloat8E4M3Fn, 8},
-    {"F8_E4M3FNUZ", DType::kFloat8E4M3Fnuz, 8},
-    {"F8_E5M2", DType::kFloat8E5M2, 8},
-    {"F8_E5M2FNUZ", DType::kFloat8E5M2Fnuz, 8},
-    {"F8_E8M0", DType::kFloat8E8M0, 8},
-    {"F6_E2M3", DType::kUnknown, 6},
-    {"F6_E3M2", DType::kUnknown, 6},
-    {"F4", DType::kFloat4, 4},
-};
-
-const TypeRow* FindType(std::string_view name) {
-  const auto* row = std::ranges::find(kTypes, name, &TypeRow::name);
-  return row == std::end(kTypes) ? nullptr : row;
-}
 
 Error Bad(const std::string& tensor, std::string_view what, const char* file = __builtin_FILE(),
           int line = __builtin_LINE()) {
@@ -199,7 +164,7 @@ std::uint64_t ReadHeaderLength(const InputFile& file) {
 void CheckByteCount(const SafetensorsEntry& entry) {
   const std::uint64_t stored = entry.end - entry.begin;
   const auto count = static_cast<std::uint64_t>(ElementCount(entry.shape));
-  const TypeRow* type = FindType(entry.dtype_name);
+  const SafetensorsType* type = internal::FindSafetensorsType(entry.dtype_name);
   if (type == nullptr) return;
   if (count > std::numeric_limits<std::uint64_t>::max() / type->bits) {
     throw Bad(entry.name, fmt::format("shape {} of {} overflows 2^64 bits", DimsText(entry.shape),
@@ -278,7 +243,7 @@ SafetensorsHeader ReadHeader(const InputFile& file) {
   header.entries.reserve(events.drafts.size());
   for (HeaderEvents::Draft& draft : events.drafts) {
     CheckDraft(draft, data_bytes);
-    const TypeRow* type = FindType(draft.entry.dtype_name);
+    const SafetensorsType* type = internal::FindSafetensorsType(draft.entry.dtype_name);
     draft.entry.dtype = type != nullptr ? type->dtype : DType::kUnknown;
     header.entries.push_back(std::move(draft.entry));
   }

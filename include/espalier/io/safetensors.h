@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "espalier/base/dtype.h"
 #include "espalier/base/weight_view.h"
+#include "espalier/io/atomic_file.h"
 #include "espalier/io/file.h"
 
 namespace espalier {
@@ -37,6 +39,24 @@ struct SafetensorsHeader {
 /// @cost   One read of the header; headers over 100 MB are refused, as by the format's own library.
 /// @source safetensors format, https://github.com/huggingface/safetensors, README "Format".
 SafetensorsHeader ReadSafetensorsHeader(const InputFile& file);
+
+/// One tensor to write.
+struct SafetensorsTensor {
+  std::string name;  ///< UTF-8; unique in the file.
+  DType dtype = DType::kUnknown;
+  Dims shape;
+  std::span<const std::byte> bytes;  ///< Row-major, little-endian.
+};
+
+/// Writes a file that appears whole or not at all. Tensors lie in the order given, the first at a
+/// multiple of 8 bytes; the same arguments give the same bytes.
+/// @param metadata  "__metadata__"; left out if empty.
+/// @throws Error    kInvalidArgument for a type without a name in the format, a name that comes
+///                  twice, is "__metadata__" or not UTF-8; kShapeMismatch if the bytes are not as
+///                  many as shape and type say; kWriteFailed as AtomicFile.
+void WriteSafetensors(const std::filesystem::path& path, Overwrite overwrite,
+                      std::span<const SafetensorsTensor> tensors,
+                      const std::map<std::string, std::string>& metadata = {});
 
 /// A checkpoint in several files: "model.safetensors.index.json".
 struct SafetensorsIndex {
