@@ -46,6 +46,9 @@ class ExternalReader {
   std::map<std::tuple<const OpenFile*, std::uint64_t, std::uint64_t>, SharedBytes> read_;
 };
 
+/// From this size on a tensor's values go into the data file; as onnx.save_model's size_threshold.
+inline constexpr std::size_t kExternalBytes = 1024;
+
 /// Lays values out in one data file beside a model, then writes it.
 class ExternalWriter {
  public:

@@ -17,6 +17,7 @@
 #include "espalier/base/error.h"
 #include "io/text.h"
 #include "onnx/external_data.h"
+#include "onnx/graph_edits.h"
 #include "onnx/model_walk.h"
 #include "onnx/source.h"
 #include "onnx/tensor_proto.h"
@@ -27,7 +28,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kExternalBytes = 1024;  // as onnx.save_model's size_threshold
 constexpr std::uint64_t kProtobufLimit = std::numeric_limits<int>::max();
 constexpr int kWriteBlock = 1 << 20;
 constexpr std::uint64_t kTagBytes = 32;  // more than tags and lengths around one tensor's values
@@ -75,11 +75,11 @@ void WriteProto(const onnx::ModelProto& proto, AtomicFile* file) {
 }
 
 void CheckGraph(const Graph& graph, const OnnxSource& source) {
-  if (graph.constants.size() != source.constants.size()) {
+  if (graph.constants.size() < source.constants.size()) {
     throw Error(ErrorCode::kInternal, fmt::format("the graph has {} constants, its source {}",
                                                   graph.constants.size(), source.constants.size()));
   }
-  for (std::size_t i = 0; i < graph.constants.size(); ++i) {
+  for (std::size_t i = 0; i < source.constants.size(); ++i) {
     const Constant& constant = graph.constants[i];
     const OnnxSource::ConstantRecord& record = source.constants[i];
     if (constant.name != record.name || constant.scope != record.scope) {
@@ -113,7 +113,7 @@ bool UsesExternalData(const OnnxSource& source) { return !source.external.empty(
 std::uint64_t InlineBytes(const OnnxModel& model) {
   std::uint64_t bytes = model.source->proto->ByteSizeLong();
   for (std::size_t i = 0; i < model.graph.constants.size(); ++i) {
-    if (!model.source->constants[i].detached) continue;
+    if (i < model.source->constants.size() && !model.source->constants[i].detached) continue;
     bytes += model.graph.constants[i].tensor.bytes().size() + kTagBytes;
   }
   return bytes;
@@ -315,6 +315,7 @@ void WriteOnnxWithLimit(const OnnxModel& model, const fs::path& path, Overwrite 
   ExternalWriter external(data_path);
   onnx::ModelProto proto = *model.source->proto;  // without the large values, see OnnxSource
   StoreConstants(model, &proto, split ? &external : nullptr);
+  StoreEdits(model.graph, model.source->constants.size(), &proto, split ? &external : nullptr);
   StoreMetadata(model.graph.metadata, &proto);
   const std::uint64_t bytes = proto.ByteSizeLong();
   if (bytes > most_bytes) {

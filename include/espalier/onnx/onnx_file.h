@@ -33,6 +33,8 @@ OnnxModel ReadOnnx(const std::filesystem::path& path);
 
 /// Writes the source file back with the graph's modified constants, whole or not at all.
 ///
+/// Constants that were added behind those of the source become initializers; nodes may have other
+/// inputs than in the source, or be gone. Nodes and scopes cannot be added.
 /// A constant keeps the field that its bytes came in (raw_data, float_data, int32_data, external
 /// data, value_float, value_floats). Models that use external data, or that would pass protobuf's
 /// limit of 2 GB, are written with all tensors of 1 KB and more in one file `<name>.data` beside
@@ -44,7 +46,7 @@ OnnxModel ReadOnnx(const std::filesystem::path& path);
 /// for.
 /// @throws Error  kWriteFailed; kInvalidArgument if an output exists and `overwrite` is kNo, or if
 ///                `path` is a data file that the input model needs; kInternal if the graph
-///                no longer has the constants of its source.
+///                no longer has the constants of its source, or has nodes that it has not.
 /// @cost   Memory: a second copy of the values that go into the model file itself.
 void WriteOnnx(const OnnxModel& model, const std::filesystem::path& path, Overwrite overwrite);
 
