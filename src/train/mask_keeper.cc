@@ -17,7 +17,7 @@ namespace {
 // The weight before it was pruned: a copy.
 at::Tensor DenseOf(const HeldWeight& held) {
   const at::Tensor weight = held.weight.detach();
-  return at::where(held.mask, weight, held.aside.to(weight.device()));
+  return at::where(held.mask.to(at::kBool), weight, held.aside.to(weight.device()));
 }
 
 bool DropsNothing(const HeldWeight& held) { return held.mask.all().item<bool>(); }
@@ -105,7 +105,7 @@ PruneReport MaskKeeper::Compute(const MaskAmount& amount) {
     }
     if (held.aside.defined()) {
       held.aside.copy_(dense[i]);
-      ApplyMask(held.aside, held.mask.logical_not().cpu());
+      ApplyMask(held.aside, held.mask.logical_not().to(held.aside.device()));
       held.weight.copy_(dense[i]);
     }
     ApplyMask(held.weight, held.mask);

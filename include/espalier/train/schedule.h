@@ -35,7 +35,11 @@ struct ScheduleOptions {
   std::int64_t updates = 1;
 };
 
-enum class SchedulePhase { kStable, kPruning, kTuning };
+enum class SchedulePhase {
+  kStable,   ///< Dense.
+  kPruning,  ///< Masks change.
+  kTuning,   ///< Masks hold.
+};
 
 /// What the schedule asks of one step.
 struct ScheduleStep {

@@ -1,0 +1,266 @@
+#include "espalier/train/sparsifier.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/optim/sgd.h>
+
+#include "tests/train/expect_error.h"
+#include "tests/train/small_net.h"
+
+namespace espalier::train {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Case {
+  Case() : optimizer(net->parameters(), torch::optim::SGDOptions(0.05).momentum(0.9)) {}
+
+  void Backward() {
+    optimizer.zero_grad();
+    at::mse_loss(net->forward(at::randn({4, 3, 8, 8})), at::randn({4, 10})).backward();
+  }
+
+  std::shared_ptr<SmallNet> net = std::make_shared<SmallNet>();
+  torch::optim::SGD optimizer;
+};
+
+SparsifierRecipe Unstructured() {
+  SparsifierRecipe recipe;
+  recipe.pattern = "unstructured";
+  recipe.alignment = Alignment::kNone;
+  return recipe;
+}
+
+TEST(Sparsifier, FollowsTheWorkflowOfAsp) {
+  at::manual_seed(1);
+  Case c;
+  Sparsifier sparsifier(*c.net, c.optimizer, {});
+  sparsifier.InitModel();
+  sparsifier.InitOptimizer();
+  EXPECT_FALSE(sparsifier.IsEnabled());
+  const PruneReport report = sparsifier.ComputeMasks();
+  EXPECT_EQ(report.pattern, "2:4");
+  EXPECT_TRUE(sparsifier.IsEnabled());
+  EXPECT_EQ(sparsifier.Sparsity(), 0.5);
+  for (int step = 0; step < 5; ++step) {
+    c.Backward();
+    sparsifier.Step();
+    EXPECT_EQ(sparsifier.Verify(), "");
+  }
+  EXPECT_EQ(sparsifier.steps(), 5);
+  const at::Tensor groups = c.net->fc->weight.detach().view({16, 8, 4}).ne(0).sum(2);
+  EXPECT_TRUE(groups.eq(2).all().item<bool>());
+}
+
+TEST(Sparsifier, RegistersBuffersAsAspNamesThem) {
+  Case c;
+  SparsifierRecipe recipe;
+  recipe.allow_recompute_mask = true;
+  Sparsifier sparsifier(*c.net, c.optimizer, recipe);
+  sparsifier.PruneTrainedModel();
+  const auto buffers = c.net->named_buffers();
+  std::vector<std::string> names = buffers.keys();
+  EXPECT_THAT(
+      names, ::testing::UnorderedElementsAre("conv.__weight_mma_mask", "conv.__weight_mma_pruned_p",
+                                             "fc.__weight_mma_mask", "fc.__weight_mma_pruned_p"));
+  EXPECT_EQ(buffers["fc.__weight_mma_mask"].scalar_type(), at::kBool);
+  const at::Tensor pruned = buffers["fc.__weight_mma_pruned_p"];
+  EXPECT_EQ(pruned.ne(0).sum().item<std::int64_t>(), 256);
+  EXPECT_FALSE(pruned.ne(0).logical_and(buffers["fc.__weight_mma_mask"]).any().item<bool>());
+}
+
+TEST(Sparsifier, ListsEveryLayerWithItsReason) {
+  Case c;
+  SparsifierRecipe recipe;
+  recipe.skip = "name:fc,name:absent";
+  Sparsifier sparsifier(*c.net, c.optimizer, recipe);
+  sparsifier.PruneTrainedModel();
+  const auto layers = sparsifier.Layers();
+  ASSERT_EQ(layers.size(), 4u);
+  EXPECT_EQ(layers[0].name, "stem");
+  EXPECT_EQ(layers[0].reason, "C/groups = 3 is not a multiple of 16");
+  EXPECT_TRUE(layers[1].masked);
+  EXPECT_EQ(layers[1].op, "Conv2d");
+  EXPECT_EQ(layers[1].elements, 32 * 16 * 9);
+  EXPECT_EQ(layers[1].dropped, 32 * 16 * 9 / 2);
+  EXPECT_EQ(layers[2].reason, "--skip name:fc");
+  EXPECT_EQ(layers[3].weight, "head.weight");
+  EXPECT_EQ(layers[3].reason, "K = 10 is not a multiple of 8");
+  EXPECT_EQ(sparsifier.warnings(),
+            std::vector<std::string>{"the selection 'name:absent' matches no layer"});
+}
+
+TEST(Sparsifier, RestoresAndRecomputes) {
+  at::manual_seed(2);
+  Case c;
+  const at::Tensor dense = c.net->conv->weight.detach().clone();
+  SparsifierRecipe recipe;
+  recipe.allow_recompute_mask = true;
+  Sparsifier sparsifier(*c.net, c.optimizer, recipe);
+  sparsifier.PruneTrainedModel();
+  const at::Tensor masked = c.net->conv->weight.detach().clone();
+  sparsifier.ComputeMasks();
+  EXPECT_TRUE(SameBits(c.net->conv->weight, masked));
+  sparsifier.RestorePrunedWeights();
+  EXPECT_TRUE(SameBits(c.net->conv->weight, dense));
+  EXPECT_FALSE(sparsifier.IsEnabled());
+  sparsifier.ComputeMasks();
+  EXPECT_TRUE(SameBits(c.net->conv->weight, masked));
+}
+
+TEST(Sparsifier, FollowsAGradualSchedule) {
+  at::manual_seed(3);
+  Case c;
+  SparsifierRecipe recipe = Unstructured();
+  recipe.scope = RankScope::kGlobal;
+  recipe.schedule = GmpOver(20, 0.2, 0.9);
+  recipe.schedule->stable_steps = 2;
+  recipe.schedule->updates = 5;
+  Sparsifier sparsifier(*c.net, c.optimizer, recipe);
+  sparsifier.PruneTrainedModel();
+  EXPECT_FALSE(sparsifier.IsEnabled());
+  const SparsitySchedule schedule(*recipe.schedule);
+  for (std::int64_t step = 0; step < 20; ++step) {
+    c.Backward();
+    sparsifier.Step();
+    // Step() has made the masks of the next step.
+    EXPECT_NEAR(sparsifier.Sparsity(), schedule.At(step + 1).amount, 1e-3) << step;
+    EXPECT_EQ(sparsifier.Verify(), "") << step;
+  }
+  EXPECT_EQ(schedule.At(20).amount, 0.9);
+}
+
+// The same run twice, once stopped after each step: net, masks and momentum are handed over.
+TEST(Sparsifier, ResumesExactlyInTheMiddleOfASchedule) {
+  SparsifierRecipe recipe = Unstructured();
+  recipe.schedule = GmpOver(16, 0.1, 0.8);
+  const auto run = [&](std::int64_t stop) {
+    at::manual_seed(4);
+    auto c = std::make_unique<Case>();
+    auto sparsifier = std::make_unique<Sparsifier>(*c->net, c->optimizer, recipe);
+    sparsifier->PruneTrainedModel();
+    for (std::int64_t step = 0; step < 14; ++step) {
+      if (step == stop) {
+        auto next = std::make_unique<Case>();
+        auto resumed = std::make_unique<Sparsifier>(*next->net, next->optimizer, recipe);
+        resumed->InitModel();
+        resumed->InitOptimizer();
+        const at::NoGradGuard no_grad;
+        const auto from = c->net->parameters();
+        const auto to = next->net->parameters();
+        for (std::size_t i = 0; i < from.size(); ++i) {
+          to[i].detach().copy_(from[i]);
+          auto state =
+              c->optimizer.state().find(c10::guts::to_string(from[i].unsafeGetTensorImpl()));
+          if (state == c->optimizer.state().end()) continue;
+          next->optimizer.state()[c10::guts::to_string(to[i].unsafeGetTensorImpl())] =
+              state->second->clone();
+        }
+        for (const auto& buffer : next->net->named_buffers()) {
+          buffer.value().copy_(c->net->named_buffers()[buffer.key()]);
+        }
+        resumed->SetSteps(step);
+        sparsifier = std::move(resumed);
+        c = std::move(next);
+      }
+      at::manual_seed(static_cast<std::uint64_t>(100 + step));
+      c->Backward();
+      sparsifier->Step();
+    }
+    return at::cat(
+        {c->net->conv->weight.detach().flatten(), c->net->fc->weight.detach().flatten()});
+  };
+  const at::Tensor unbroken = run(-1);
+  for (const std::int64_t stop : {0, 1, 5, 7, 8, 13}) {
+    EXPECT_TRUE(SameBits(run(stop), unbroken)) << stop;
+  }
+}
+
+TEST(Sparsifier, MasksTheGradientsOfEachCallOfTheClosure) {
+  Case c;
+  Sparsifier sparsifier(*c.net, c.optimizer, {});
+  sparsifier.PruneTrainedModel();
+  const at::Tensor loss = sparsifier.Step([&] {
+    const at::AutoGradMode grad(true);
+    c.optimizer.zero_grad();
+    at::Tensor value = c.net->forward(at::ones({1, 3, 8, 8})).sum();
+    value.backward();
+    return value;
+  });
+  EXPECT_TRUE(loss.defined());
+  const at::Tensor mask = c.net->fc->named_buffers()["__weight_mma_mask"];
+  EXPECT_FALSE(c.net->fc->weight.grad().masked_select(mask.logical_not()).ne(0).any().item<bool>());
+  EXPECT_EQ(sparsifier.Verify(), "");
+}
+
+TEST(Sparsifier, WarnsOfWeightsThatTheOptimizerLacks) {
+  Case c;
+  torch::optim::SGD only_fc(c.net->fc->parameters(), torch::optim::SGDOptions(0.1));
+  Sparsifier sparsifier(*c.net, only_fc, {});
+  sparsifier.PruneTrainedModel();
+  EXPECT_EQ(sparsifier.warnings(),
+            std::vector<std::string>{"the optimizer does not have 'conv.weight'"});
+}
+
+TEST(Sparsifier, InsistsOnTheOrderOfCalls) {
+  Case c;
+  const auto refuses = [](const auto& work, const char* text) {
+    ExpectError(work, ErrorCode::kInvalidArgument, text);
+  };
+  Sparsifier sparsifier(*c.net, c.optimizer, {});
+  refuses([&] { sparsifier.InitOptimizer(); }, "InitModel() before InitOptimizer()");
+  refuses([&] { sparsifier.ComputeMasks(); }, "InitModel() before ComputeMasks()");
+  refuses([&] { sparsifier.MaskGradients(); }, "InitModel() before MaskGradients()");
+  refuses([&] { sparsifier.Step(); }, "InitOptimizer() before Step()");
+  refuses([&] { sparsifier.SetSteps(-1); }, "-1 steps");
+  sparsifier.PruneTrainedModel();
+  refuses([&] { sparsifier.InitModel(); }, "InitModel() was called before");
+  refuses([&] { sparsifier.InitOptimizer(); }, "InitOptimizer() was called before");
+  refuses([&] { sparsifier.RestorePrunedWeights(); }, "'conv' was not kept");
+  Sparsifier second(*c.net, c.optimizer, {});
+  refuses([&] { second.InitModel(); }, "'conv.weight' has a mask already");
+}
+
+TEST(Sparsifier, RejectsRecipesThatMakeNoSense) {
+  Case c;
+  const auto rejects = [&](const SparsifierRecipe& recipe, const char* text) {
+    ExpectError([&] { Sparsifier(*c.net, c.optimizer, recipe); }, ErrorCode::kInvalidArgument,
+                text);
+  };
+  SparsifierRecipe recipe;
+  recipe.pattern = "2:5:7";
+  rejects(recipe, "2:5:7");
+  recipe = {};
+  recipe.criterion = "loudness";
+  rejects(recipe, "loudness");
+  recipe = {};
+  recipe.only = "convolution";
+  rejects(recipe, "convolution");
+  recipe = {};
+  recipe.sparsity = 0.5;
+  rejects(recipe, "pattern 2:4 has its ratio built in");
+  recipe = {};
+  recipe.schedule = GmpOver(10, 0, 0.5);
+  rejects(recipe, "one-shot or constant schedule");
+  recipe = Unstructured();
+  rejects(recipe, "pattern unstructured needs a sparsity, a threshold or a schedule");
+  recipe.sparsity = 0.5;
+  recipe.schedule = GmpOver(10, 0, 0.5);
+  rejects(recipe, "a schedule, which sets the amount, and a sparsity");
+  recipe.schedule.reset();
+  recipe.sparsity = 1.5;
+  Sparsifier late(*c.net, c.optimizer, recipe);
+  ExpectError([&] { late.PruneTrainedModel(); }, ErrorCode::kInvalidArgument, "1.5");
+}
+
+TEST(Sparsifier, TurnsTorchErrorsIntoOurs) {
+  Case c;
+  Sparsifier sparsifier(*c.net, c.optimizer, {});
+  sparsifier.PruneTrainedModel();
+  ExpectError([&] { sparsifier.Step([]() -> at::Tensor { return at::ones({2}).view({3}); }); },
+              ErrorCode::kInvalidArgument, "a step of the optimizer: ");
+}
+
+}  // namespace
+}  // namespace espalier::train
