@@ -8,9 +8,11 @@
 
 #include <cmath>
 #include <cstring>
+#include <memory>
 
 #include "espalier/pattern/registry.h"
 #include "tests/train/expect_error.h"
+#include "tests/train/same_bits.h"
 #include "train/apply_mask.h"
 #include "train/optimizer_state.h"
 #include "train/tensor_weights.h"
@@ -41,13 +43,6 @@ Layer LayerFor(const std::string& name, const at::Tensor& weight) {
 
 MaskKeeper KeeperOf(const at::Tensor& weight, MaskSettings settings) {
   return MaskKeeper({LayerFor("fc", weight)}, {weight}, std::move(settings));
-}
-
-// Equal bit for bit, so that -0.0 differs from 0.0 and NaN equals itself.
-bool SameBits(const at::Tensor& a, const at::Tensor& b) {
-  const at::Tensor x = a.detach().contiguous();
-  const at::Tensor y = b.detach().contiguous();
-  return x.nbytes() == y.nbytes() && std::memcmp(x.data_ptr(), y.data_ptr(), x.nbytes()) == 0;
 }
 
 std::int64_t Dropped(const HeldWeight& held) {

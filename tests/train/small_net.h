@@ -4,8 +4,6 @@
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
-#include <cstring>
-
 namespace espalier::train {
 
 /// Two layers that sparse tensor cores take (conv, fc) between two that they do not (stem: 3 input
@@ -28,12 +26,5 @@ struct SmallNet : torch::nn::Module {
   torch::nn::Linear fc = nullptr;
   torch::nn::Linear head = nullptr;
 };
-
-/// Equal bit for bit, so that -0.0 differs from 0.0 and NaN equals itself.
-inline bool SameBits(const at::Tensor& a, const at::Tensor& b) {
-  const at::Tensor x = a.detach().contiguous();
-  const at::Tensor y = b.detach().contiguous();
-  return x.nbytes() == y.nbytes() && std::memcmp(x.data_ptr(), y.data_ptr(), x.nbytes()) == 0;
-}
 
 }  // namespace espalier::train

@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "espalier/train/sparsifier.h"
+#include "tests/train/same_bits.h"
 #include "tests/train/small_net.h"
 #include "train/torch_runtime.h"
 
