@@ -22,8 +22,9 @@ const T* Find(const Node& node, const std::string& name) {
 }
 
 std::vector<std::span<const OpEntry>> Parts() {
-  return {ActivationOps(), ArithmeticOps(), ConvOps(), IndexOps(),  MatrixOps(),
-          MoveOps(),       NormOps(),       PoolOps(), ReduceOps(), ShapeOps()};
+  return {ActivationOps(), ArithmeticOps(), ConvOps(), ControlOps(), IndexOps(),
+          MatrixOps(),     MoveOps(),       NormOps(), PoolOps(),    RecurrentOps(),
+          ReduceOps(),     ResizeOps(),     ShapeOps()};
 }
 
 }  // namespace

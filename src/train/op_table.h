@@ -76,12 +76,15 @@ std::vector<const OpEntry*> AllOps();
 std::span<const OpEntry> ActivationOps();  // ops_activation.cc
 std::span<const OpEntry> ArithmeticOps();  // ops_arithmetic.cc
 std::span<const OpEntry> ConvOps();        // ops_conv.cc
+std::span<const OpEntry> ControlOps();     // ops_control.cc
 std::span<const OpEntry> IndexOps();       // ops_index.cc
 std::span<const OpEntry> MatrixOps();      // ops_matrix.cc
 std::span<const OpEntry> MoveOps();        // ops_move.cc
 std::span<const OpEntry> NormOps();        // ops_norm.cc
 std::span<const OpEntry> PoolOps();        // ops_pool.cc
+std::span<const OpEntry> RecurrentOps();   // ops_recurrent.cc
 std::span<const OpEntry> ReduceOps();      // ops_reduce.cc
+std::span<const OpEntry> ResizeOps();      // ops_resize.cc
 std::span<const OpEntry> ShapeOps();       // ops_shape.cc
 
 /// A tensor's elements as integers.
