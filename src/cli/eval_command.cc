@@ -14,18 +14,6 @@
 namespace espalier::cli {
 namespace {
 
-Preprocess PreprocessFrom(const EvalCommandOptions& options) {
-  Preprocess preprocess = FindPreprocess(options.preprocess);
-  const std::pair<const char*, const std::string*> fields[] = {
-      {"resize", &options.resize}, {"mean", &options.mean},   {"std", &options.std},
-      {"layout", &options.layout}, {"scale", &options.scale}, {"channels", &options.channels},
-      {"filter", &options.filter}};
-  for (const auto& [field, text] : fields) {
-    if (!text->empty()) OverridePreprocess(preprocess, field, *text);
-  }
-  return preprocess;
-}
-
 // The output that holds a number for each class.
 std::string ClassOutput(const Session& session, const std::string& wanted) {
   std::vector<std::string> names = OutputNames(session);
@@ -51,12 +39,8 @@ ClassifierOutput KindOf(const Graph& graph, const std::string& output) {
 
 int RunEval(const EvalCommandOptions& options, const CommonOptions& common,
             const Streams& streams) {
-  const Preprocess preprocess = PreprocessFrom(options);
-  DatasetOptions data_options;
-  data_options.format = ParseDataFormat(options.format);
-  data_options.labels = options.labels;
-  data_options.split = options.split;
-  const auto data = OpenDataset(options.data, data_options);
+  const Preprocess preprocess = PreprocessFrom(options.data);
+  const auto data = OpenData(options.data);
   RunnableModel model = ReadRunnable(options.model);
   FixShapes(model.graph, options.plan.shapes);
   SessionOptions session_options;
@@ -104,7 +88,7 @@ int RunEval(const EvalCommandOptions& options, const CommonOptions& common,
   };
   if (common.json) {
     PrintJson({{"model", options.model},
-               {"data", options.data},
+               {"data", options.data.path},
                {"preprocess", PreprocessText(preprocess)},
                {"samples", score.samples()},
                {"top1", share(score.top1())},

@@ -1,16 +1,17 @@
 #include <csignal>
 #include <iostream>
 
-#include "cli/options.h"
+#include "cli/finish_output.h"
+#include "cli/training_options.h"
 
 int main(int argc, char** argv) {
+  using namespace espalier::cli;
   // A file size limit then shows as a failed write, which is reported and leaves nothing behind.
   std::signal(SIGXFSZ, SIG_IGN);
   std::ios::sync_with_stdio(false);
-  const espalier::cli::Streams streams{std::cout, std::cerr};
-  const int status = espalier::cli::RunProgram({argv + 1, argv + argc}, streams);
-  std::cout.flush();
-  if (std::cout.good()) return status;
-  std::cerr << "espalier: could not write the result to standard output\n";
-  return status == 0 ? espalier::cli::kCouldNotWrite : status;
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  const auto train = [&](const TrainingOptions&, const CommonOptions&, const Streams&) -> int {
+    StartTraining(arguments);
+  };
+  return FinishOutput(RunProgram(arguments, {std::cout, std::cerr}, train));
 }

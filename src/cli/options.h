@@ -33,6 +33,7 @@ enum ExitStatus : int {
   kUnsupported = 4,
   kCouldNotWrite = 5,
   kOurBug = 70,
+  kStopped = 130,  ///< By a signal, in good order.
 };
 
 /// Options that choose layers, as given.
@@ -100,8 +101,5 @@ int RunPermute(const PermuteCommandOptions& options, const CommonOptions& common
                const Streams& streams);
 int RunPatterns(const CommonOptions& common, const Streams& streams);
 int RunCriteria(const CommonOptions& common, const Streams& streams);
-
-/// The whole program: parses `arguments` (without the program's name) and runs a subcommand.
-int RunProgram(const std::vector<std::string>& arguments, const Streams& streams);
 
 }  // namespace espalier::cli

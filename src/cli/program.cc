@@ -6,7 +6,9 @@
 #include "cli/number_check.h"
 #include "cli/options.h"
 #include "cli/runtime_options.h"
+#include "cli/selection.h"
 #include "cli/table.h"
+#include "cli/training_options.h"
 #include "espalier/base/error.h"
 #include "espalier/base/isa.h"
 
@@ -15,7 +17,7 @@ namespace {
 
 constexpr const char* kFooter =
     "Exit status: 0 done, 1 a check said no, 2 wrong use, 3 bad or unreadable file,\n"
-    "4 not supported, 5 could not write, 70 a fault of espalier itself.";
+    "4 not supported, 5 could not write, 70 a fault of espalier itself, 130 stopped.";
 
 int StatusOf(ErrorCode code) {
   switch (code) {
@@ -61,41 +63,12 @@ struct Parsed {
   PruneCommandOptions prune;
   PermuteCommandOptions permute;
   RuntimeParsed runtime;
+  TrainingOptions finetune;
+  TrainingOptions train;
 };
 
 const CLI::Validator kFinite = FiniteNumber();
 const CLI::Validator kCount = CountNumber();
-
-void AddSelection(CLI::App* app, SelectionOptions* selection) {
-  const char* terms =
-      "comma-separated: conv, conv1x1, depthwise, linear, recurrent, first[:N], last[:N], "
-      "smaller:N, name:REGEX; may be repeated";
-  // No splitting by CLI11: a regular expression may hold any character.
-  app->add_option("--only", selection->only, fmt::format("Layers to take; {}", terms))
-      ->type_name("TERMS")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->allow_extra_args(false);
-  app->add_option("--skip", selection->skip, "Layers to leave out; same terms")
-      ->type_name("TERMS")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->allow_extra_args(false);
-  app->add_option("--align", selection->align,
-                  "tensorrt: only layers with K % 8 = 0 and C/groups % 16 = 0 (default for N:M and "
-                  "2:4-transposable, not for .npy); none: all layers")
-      ->type_name("RULE")
-      ->check(CLI::IsMember({"tensorrt", "none"}));
-}
-
-void AddRatio(CLI::App* sub, std::string* scope, std::string* ratios) {
-  sub->add_option("--scope", *scope,
-                  "Where the ratio is met: in each layer, over all, or over all with each layer's "
-                  "scores divided by their norm")
-      ->check(CLI::IsMember({"layer", "global", "global-normalized"}))
-      ->capture_default_str();
-  sub->add_option("--ratios", *ratios, "CSV file with lines `layer,sparsity`")->type_name("FILE");
-}
 
 void AddInspect(CLI::App& app, Parsed* parsed) {
   CLI::App* sub = app.add_subcommand("inspect", "Show layers, sizes, work, zeros and patterns");
@@ -222,7 +195,8 @@ void AddCommon(CLI::App& app, CommonOptions* common) {
       "Read options from a TOML or INI file; those of a subcommand stand under [prune] etc.");
 }
 
-int Dispatch(const CLI::App& app, const Parsed& parsed, const Streams& streams) {
+int Dispatch(const CLI::App& app, const Parsed& parsed, const TrainingFunction& train,
+             const Streams& streams) {
   const CommonOptions& common = parsed.common;
   if (common.verbose) {
     streams.talk << fmt::format("instruction set {}, {} thread(s)\n", ActiveIsa(), common.threads);
@@ -232,6 +206,8 @@ int Dispatch(const CLI::App& app, const Parsed& parsed, const Streams& streams) 
   if (app.got_subcommand("prune")) return RunPrune(parsed.prune, common, streams);
   if (app.got_subcommand("permute")) return RunPermute(parsed.permute, common, streams);
   if (const auto status = DispatchRuntime(app, parsed.runtime, common, streams)) return *status;
+  if (app.got_subcommand("finetune")) return train(parsed.finetune, common, streams);
+  if (app.got_subcommand("train")) return train(parsed.train, common, streams);
   if (app.got_subcommand("patterns")) return RunPatterns(common, streams);
   return RunCriteria(common, streams);
 }
@@ -249,7 +225,8 @@ std::string WrongUseText(const CLI::App& app, const CLI::ParseError& error) {
   return fmt::format("espalier: {}\nSee `{} --help`.\n", Printable(problem), command);
 }
 
-int ParseAndRun(std::vector<std::string> arguments, const Streams& streams) {
+int ParseAndRun(std::vector<std::string> arguments, const TrainingFunction& train,
+                const Streams& streams) {
   ForceIsaFromEnvironment();
   Parsed parsed;
   CLI::App app("Makes trained neural networks sparse, and runs them faster.", "espalier");
@@ -264,6 +241,7 @@ int ParseAndRun(std::vector<std::string> arguments, const Streams& streams) {
   AddVerify(app, &parsed);
   AddPrune(app, &parsed);
   AddPermute(app, &parsed);
+  AddTrainingSubcommands(app, &parsed.finetune, &parsed.train);
   AddRuntimeSubcommands(app, &parsed.runtime);
   app.add_subcommand("patterns", "List the patterns");
   app.add_subcommand("criteria", "List the criteria");
@@ -276,14 +254,15 @@ int ParseAndRun(std::vector<std::string> arguments, const Streams& streams) {
     streams.talk << WrongUseText(app, error);
     return dynamic_cast<const CLI::FileError*>(&error) != nullptr ? kBadFile : kWrongUse;
   }
-  return Dispatch(app, parsed, streams);
+  return Dispatch(app, parsed, train, streams);
 }
 
 }  // namespace
 
-int RunProgram(const std::vector<std::string>& arguments, const Streams& streams) {
+int RunProgram(const std::vector<std::string>& arguments, const Streams& streams,
+               const TrainingFunction& train) {
   try {
-    return ParseAndRun(arguments, streams);
+    return ParseAndRun(arguments, train, streams);
   } catch (const Error& error) {  // the one place where an error becomes text and an exit status
     streams.talk << "espalier: " << Printable(error.what()) << '\n';
     return StatusOf(error.code());

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/data_options.h"
 #include "cli/options.h"
 
 namespace CLI {
@@ -50,13 +51,8 @@ struct BenchCommandOptions {
 
 struct EvalCommandOptions {
   std::string model;
-  std::string data;
-  std::string format = "detect";
-  std::string labels;
-  std::string split;
-  std::string preprocess;
-  std::string resize, mean, std, layout, channels, scale, filter;  ///< Over the preset's.
-  std::uint64_t limit = 0;                                         ///< Samples; 0: all.
+  DataOptions data;
+  std::uint64_t limit = 0;  ///< Samples; 0: all.
   std::string output;  ///< Name of the output that holds the classes; empty: the only one.
   PlanOptions plan;
 };

@@ -82,37 +82,10 @@ void AddBench(CLI::App& app, BenchCommandOptions* options) {
   AddPlan(sub, &options->plan);
 }
 
-void AddPreprocess(CLI::App* sub, EvalCommandOptions* options) {
-  sub->add_option("--resize", options->resize, "none, model, WxH, crop, crop:S or crop:S,WxH");
-  sub->add_option("--filter", options->filter, "bilinear or antialias");
-  sub->add_option("--mean", options->mean,
-                  "One number for all channels or three with commas; quotients such as 1/255, too");
-  sub->add_option("--std", options->std, "Likewise; a pixel x becomes (x * scale - mean) / std");
-  sub->add_option("--scale", options->scale, "Factor for pixels 0..255, such as 1/255");
-  sub->add_option("--channels", options->channels, "rgb, bgr or gray");
-  sub->add_option("--layout", options->layout, "nchw or nhwc");
-}
-
 void AddEval(CLI::App& app, EvalCommandOptions* options) {
   CLI::App* sub = app.add_subcommand("eval", "Accuracy of a classifier on labelled data");
   sub->add_option("MODEL", options->model, kModels)->required();
-  sub->add_option("--data", options->data,
-                  "Folder or tar of JPEG and PNG files, IDX, CIFAR binary, .npy or .npz")
-      ->required()
-      ->type_name("PATH");
-  sub->add_option(
-         "--preprocess", options->preprocess,
-         "How images become inputs: imagenet, imagenet-caffe, imagenet-tf, cifar10, mnist, unit "
-         "or raw; the options below change parts of it")
-      ->required()
-      ->type_name("NAME");
-  AddPreprocess(sub, options);
-  sub->add_option("--labels", options->labels, "CSV `file,label` for images; labels of IDX or npy")
-      ->type_name("FILE");
-  sub->add_option("--split", options->split, "Part of the data, as test or cifar10/train")
-      ->type_name("NAME");
-  sub->add_option("--format", options->format, "images, idx, cifar or numpy, if not seen from PATH")
-      ->capture_default_str();
+  AddData(sub, &options->data);
   sub->add_option("--limit", options->limit, "Take the first N samples; 0: all")
       ->type_name("N")
       ->check(CountNumber())

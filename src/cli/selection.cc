@@ -1,8 +1,43 @@
 #include "cli/selection.h"
 
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
 #include "cli/table.h"
 
 namespace espalier::cli {
+
+void AddSelection(CLI::App* app, SelectionOptions* selection) {
+  const char* terms =
+      "comma-separated: conv, conv1x1, depthwise, linear, recurrent, first[:N], last[:N], "
+      "smaller:N, name:REGEX; may be repeated";
+  // No splitting by CLI11: a regular expression may hold any character.
+  app->add_option("--only", selection->only, fmt::format("Layers to take; {}", terms))
+      ->type_name("TERMS")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+  app->add_option("--skip", selection->skip, "Layers to leave out; same terms")
+      ->type_name("TERMS")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+  app->add_option("--align", selection->align,
+                  "tensorrt: only layers with K % 8 = 0 and C/groups % 16 = 0 (default for N:M and "
+                  "2:4-transposable, not for .npy); none: all layers")
+      ->type_name("RULE")
+      ->check(CLI::IsMember({"tensorrt", "none"}));
+}
+
+void AddRatio(CLI::App* sub, std::string* scope, std::string* ratios) {
+  sub->add_option("--scope", *scope,
+                  "Where the ratio is met: in each layer, over all, or over all with each layer's "
+                  "scores divided by their norm")
+      ->check(CLI::IsMember({"layer", "global", "global-normalized"}))
+      ->capture_default_str();
+  sub->add_option("--ratios", *ratios, "CSV file with lines `layer,sparsity`")->type_name("FILE");
+}
 
 RankScope ParseScope(const std::string& scope) {
   if (scope == "global") return RankScope::kGlobal;

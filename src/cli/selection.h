@@ -6,7 +6,17 @@
 #include "espalier/pattern/pattern.h"
 #include "espalier/prune/prune.h"
 
+namespace CLI {
+class App;
+}
+
 namespace espalier::cli {
+
+/// Adds `--only`, `--skip` and `--align`.
+void AddSelection(CLI::App* app, SelectionOptions* selection);
+
+/// Adds `--scope` and `--ratios`.
+void AddRatio(CLI::App* sub, std::string* scope, std::string* ratios);
 
 /// `--scope`.
 RankScope ParseScope(const std::string& scope);

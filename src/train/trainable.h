@@ -74,6 +74,9 @@ class Trainable {
   /// @param real  Type that all float values have from now on: kFloat; kDouble for tests.
   void To(at::Device device, at::ScalarType real = at::kFloat);
 
+  /// The copy, merged constants apart: its layers' weights have the names of parameters.
+  const Graph& graph() const { return graph_; }
+
   at::Device device() const { return device_; }
   at::ScalarType real() const { return real_; }
 

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/options.h"
+#include "cli/training_options.h"
 #include "espalier/io/npy.h"
 
 namespace espalier::cli {
@@ -30,7 +30,7 @@ struct Outcome {
 inline Outcome RunWith(const std::vector<std::string>& arguments) {
   std::ostringstream out, talk;
   Outcome run;
-  run.status = RunProgram(arguments, {out, talk});
+  run.status = RunProgram(arguments, {out, talk}, {});
   run.out = out.str();
   run.talk = talk.str();
   return run;
