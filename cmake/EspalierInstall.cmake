@@ -28,6 +28,9 @@ install(EXPORT EspalierTargets NAMESPACE Espalier:: DESTINATION ${package_dir})
 if(TARGET espalier_program)
   install(TARGETS espalier_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
+if(TARGET espalier_train_program)
+  install(TARGETS espalier_train_program RUNTIME DESTINATION lib/espalier)  # see start_training.cc
+endif()
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 configure_package_config_file(${CMAKE_SOURCE_DIR}/cmake/EspalierConfig.cmake.in

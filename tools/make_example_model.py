@@ -1,4 +1,7 @@
-"""Writes a small image classifier as ONNX (about 3 MB), for the demo on a machine without models.
+"""Writes a small image classifier as ONNX, for the demo on a machine without models.
+
+    make_example_model.py OUTPUT.onnx            about 3 MB, 64x64 RGB, random weights
+    make_example_model.py OUTPUT.onnx --small    70 KB, any number of 16x16 gray images, to be trained
 
 Python's standard library only: the few protobuf messages are encoded by hand. Field numbers are
 those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
@@ -36,7 +39,7 @@ def attribute(name, value):
 
 
 def value_info(name, dims):
-    shape = b"".join(field(1, field(1, d)) for d in dims)
+    shape = b"".join(field(1, field(2 if isinstance(d, str) else 1, d)) for d in dims)
     return field(1, name) + field(2, field(1, field(1, FLOAT) + field(2, shape)))
 
 
@@ -83,33 +86,51 @@ class Network:
         y = self.conv(y, name + ".conv2", [channels, channels, 3, 3], relu=False)
         return self.node("Relu", name, [self.node("Add", name + ".add", [x, y])])
 
+    def head(self, x, channels, classes):
+        x = self.node("GlobalAveragePool", "pool", [x])
+        x = self.node("Flatten", "flat", [x], axis=1)
+        weight = self.weight("classifier.weight", [classes, channels], channels)
+        bias = self.weight("classifier.bias", [classes], 100)
+        self.node("Gemm", "scores", [x, weight, bias], transB=1)
 
-def model_bytes():
-    net = Network(seed=1)
+
+def large(net):
+    """Returns the dimensions of `image` and `scores`."""
     x = net.conv("image", "stem", [32, 3, 3, 3], stride=2)
     x = net.separable(x, "stage1", 32, 64, stride=1)
     x = net.separable(x, "stage2", 64, 128, stride=2)
     x = net.residual(x, "stage3", 128)
     x = net.separable(x, "stage4", 128, 256, stride=2)
     x = net.conv(x, "stage5", [160, 256, 3, 3])
-    x = net.node("GlobalAveragePool", "pool", [x])
-    x = net.node("Flatten", "flat", [x], axis=1)
-    weight = net.weight("classifier.weight", [100, 160], 160)
-    bias = net.weight("classifier.bias", [100], 100)
-    net.node("Gemm", "scores", [x, weight, bias], transB=1)
+    net.head(x, 160, 100)
+    return [1, 3, 64, 64], [1, 100]
+
+
+def small(net):
+    x = net.conv("image", "stem", [16, 1, 3, 3])
+    x = net.conv(x, "stage1", [32, 16, 3, 3], stride=2)
+    x = net.conv(x, "stage2", [32, 32, 3, 3], stride=2)
+    net.head(x, 32, 4)
+    return ["N", 1, 16, 16], ["N", 4]
+
+
+def model_bytes(build):
+    net = Network(seed=1)
+    image, scores = build(net)
     graph = b"".join(field(1, n) for n in net.nodes) + field(2, "example")
     graph += b"".join(field(5, t) for t in net.initializers)
-    graph += field(11, value_info("image", [1, 3, 64, 64]))
-    graph += field(12, value_info("scores", [1, 100]))
+    graph += field(11, value_info("image", image))
+    graph += field(12, value_info("scores", scores))
     opset = field(1, "") + field(2, 13)
     return field(1, 8) + field(2, "espalier example") + field(7, graph) + field(8, opset)
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit("usage: make_example_model.py OUTPUT.onnx")
-    with open(sys.argv[1], "wb") as file:
-        file.write(model_bytes())
+    arguments = [a for a in sys.argv[1:] if a != "--small"]
+    if len(arguments) != 1:
+        sys.exit("usage: make_example_model.py OUTPUT.onnx [--small]")
+    with open(arguments[0], "wb") as file:
+        file.write(model_bytes(small if "--small" in sys.argv else large))
 
 
 if __name__ == "__main__":

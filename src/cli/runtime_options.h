@@ -53,7 +53,7 @@ struct EvalCommandOptions {
   std::string model;
   DataOptions data;
   std::uint64_t limit = 0;  ///< Samples; 0: all.
-  std::string output;  ///< Name of the output that holds the classes; empty: the only one.
+  std::string output;       ///< Name of the output that holds the classes; empty: the only one.
   PlanOptions plan;
 };
 

@@ -44,6 +44,7 @@ struct LossOptions {
   double inner_weight = 1;
 };
 
+/// How parameters follow their gradients.
 enum class OptimizerKind { kSgd, kAdamW };
 
 /// "sgd" or "adamw".

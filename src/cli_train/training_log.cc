@@ -1,4 +1,4 @@
-#include "cli/training_log.h"
+#include "cli_train/training_log.h"
 
 #include <fmt/format.h>
 #include <unistd.h>

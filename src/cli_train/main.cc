@@ -2,7 +2,7 @@
 #include <iostream>
 
 #include "cli/finish_output.h"
-#include "cli/train_command.h"
+#include "cli_train/train_command.h"
 
 int main(int argc, char** argv) {
   using namespace espalier::cli;

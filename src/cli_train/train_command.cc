@@ -1,4 +1,4 @@
-#include "cli/train_command.h"
+#include "cli_train/train_command.h"
 
 #include <fmt/format.h>
 
@@ -12,7 +12,7 @@
 #include "cli/ratios.h"
 #include "cli/selection.h"
 #include "cli/table.h"
-#include "cli/training_log.h"
+#include "cli_train/training_log.h"
 #include "espalier/base/error.h"
 #include "espalier/onnx/onnx_file.h"
 #include "espalier/pattern/registry.h"
