@@ -10,6 +10,7 @@
 #include "tests/train/expect_error.h"
 #include "tests/train/same_bits.h"
 #include "tests/train/small_net.h"
+#include "train/optimizer_state.h"
 
 namespace espalier::train {
 namespace {
@@ -50,10 +51,48 @@ TEST(Sparsifier, FollowsTheWorkflowOfAsp) {
     c.Backward();
     sparsifier.Step();
     EXPECT_EQ(sparsifier.Verify(), "");
+    const at::Tensor gone = c.net->fc->named_buffers()["__weight_mma_mask"].logical_not();
+    EXPECT_FALSE(c.net->fc->weight.grad().masked_select(gone).ne(0).any().item<bool>());
   }
   EXPECT_EQ(sparsifier.steps(), 5);
   const at::Tensor groups = c.net->fc->weight.detach().view({16, 8, 4}).ne(0).sum(2);
   EXPECT_TRUE(groups.eq(2).all().item<bool>());
+}
+
+// Moves every weight, whatever its gradient.
+struct Drift : torch::optim::Optimizer {
+  explicit Drift(const std::vector<at::Tensor>& parameters)
+      : Optimizer(parameters, std::make_unique<torch::optim::SGDOptions>(0.1)) {}
+  at::Tensor step(LossClosure) override {
+    for (const at::Tensor& weight : param_groups()[0].params()) weight.detach().sub_(0.5);
+    return {};
+  }
+};
+
+TEST(Sparsifier, HoldsZerosUnderOptimizersThatMoveThem) {
+  Case c;
+  Drift drift(c.net->parameters());
+  Sparsifier sparsifier(*c.net, drift, {});
+  sparsifier.PruneTrainedModel();
+  sparsifier.Step();
+  EXPECT_EQ(sparsifier.Verify(), "");
+}
+
+TEST(Sparsifier, ClearsTheMomentumOfWhatItDrops) {
+  at::manual_seed(5);
+  Case c;
+  Sparsifier sparsifier(*c.net, c.optimizer, {});
+  sparsifier.InitModel();
+  sparsifier.InitOptimizer();
+  c.Backward();
+  sparsifier.Step();
+  const at::Tensor weight = c.net->fc->weight;
+  const at::Tensor momentum = StateTensors(c.optimizer, weight).at(0);
+  const at::Tensor before = momentum.clone();
+  sparsifier.ComputeMasks();
+  const at::Tensor mask = c.net->fc->named_buffers()["__weight_mma_mask"];
+  EXPECT_TRUE(SameBits(momentum, at::where(mask, before, at::zeros_like(before))));
+  EXPECT_FALSE(SameBits(momentum, before));
 }
 
 TEST(Sparsifier, RegistersBuffersAsAspNamesThem) {
