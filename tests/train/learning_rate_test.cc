@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
 #include <limits>
 
 #include "espalier/base/error.h"
 #include "tests/train/expect_error.h"
+#include "tests/train/torch_reference.h"
 
 namespace espalier::train {
 namespace {
@@ -69,6 +71,35 @@ TEST(LearningRate, WarmupRisesToTheScheduleAndTheCosineBeginsThere) {
   EXPECT_EQ(rate.At(10), 0.4);
   EXPECT_NEAR(rate.At(60), 0.2, 1e-15);
   EXPECT_EQ(rate.At(110), 0);
+}
+
+// PyTorch's schedulers multiply step by step, so they agree to rounding.
+TEST(LearningRate, EqualsPyTorchsSchedulers) {
+  SKIP_WITHOUT_PYTHON_TORCH();
+  const TemporaryFolder folder;
+  ASSERT_EQ(RunReference("rates", folder.path() / "rates"), 0);
+  std::vector<double> want(400);
+  std::ifstream file(folder.path() / "rates", std::ios::binary);
+  file.read(reinterpret_cast<char*>(want.data()), 400 * sizeof(double));
+  ASSERT_TRUE(file.good());
+  LearningRateOptions cosine = Of(LearningRateKind::kCosine);
+  cosine.total_steps = 99;
+  cosine.final = 0.01;
+  LearningRateOptions step = Of(LearningRateKind::kStep);
+  step.period = 30;
+  step.gamma = 0.3;
+  LearningRateOptions milestones = Of(LearningRateKind::kMultiStep);
+  milestones.milestones = {20, 70};
+  LearningRateOptions warmup = Of(LearningRateKind::kConstant);
+  warmup.warmup_steps = 40;
+  warmup.warmup_start = 0.25;
+  const LearningRateOptions all[] = {cosine, step, milestones, warmup};
+  for (std::size_t which = 0; which < 4; ++which) {
+    const LearningRate rate(all[which]);
+    for (std::int64_t at = 0; at < 100; ++at) {
+      EXPECT_NEAR(rate.At(at), want[100 * which + at], 1e-13) << which << " at " << at;
+    }
+  }
 }
 
 TEST(LearningRate, RejectsWhatMakesNoSense) {

@@ -1,13 +1,11 @@
-// What a Python program with apex's ASP would do, done by python3-torch in apex_reference.py.
+// What a Python program with apex's ASP would do, done by python3-torch in torch_reference.py.
 #include <ATen/ATen.h>
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 #include <torch/serialize/archive.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -15,6 +13,7 @@
 #include "espalier/train/sparsifier.h"
 #include "tests/train/same_bits.h"
 #include "tests/train/small_net.h"
+#include "tests/train/torch_reference.h"
 #include "train/torch_runtime.h"
 
 namespace espalier::train {
@@ -23,17 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kSteps = 12;
-
-bool PythonHasTorch() {
-  static const bool has = std::system("/usr/bin/python3 -c 'import torch' 2>/dev/null") == 0;
-  return has;
-}
-
-#define SKIP_WITHOUT_PYTHON_TORCH()                                            \
-  if (!PythonHasTorch()) {                                                     \
-    GTEST_SKIP() << "/usr/bin/python3 has no torch: install python3-torch to " \
-                    "compare with PyTorch";                                    \
-  }
 
 void Write(const fs::path& path, const at::Tensor& tensor) {
   const at::Tensor bytes = tensor.detach().contiguous();
@@ -57,20 +45,13 @@ class Apex : public ::testing::Test {
     SetTorchThreads(1);
     at::manual_seed(11);
     net_ = std::make_shared<SmallNet>();
-    std::string pattern = (fs::temp_directory_path() / "espalier_apex_XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
-  int Python(const std::string& task) const {
-    const std::string script = ESPALIER_SOURCE_DIR "/tests/train/apex_reference.py";
-    return std::system(
-        fmt::format("/usr/bin/python3 -B {} {} {}", script, task, folder_.string()).c_str());
-  }
+  int Python(const std::string& task) const { return RunReference(task, folder_); }
 
   std::shared_ptr<SmallNet> net_;
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 std::unique_ptr<torch::optim::Optimizer> MakeOptimizer(const std::string& name,

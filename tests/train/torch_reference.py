@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""apex's ASP, re-implemented with plain PyTorch for sparsifier_apex_test.cc.
+"""What PyTorch does, for sparsifier_apex_test.cc and learning_rate_test.cc: apex's ASP re-implemented,
+and learning rates.
 
-    apex_reference.py steps FOLDER   trains from the weights in FOLDER, masks at a third of the steps
-    apex_reference.py state FOLDER   loads FOLDER/ours.pt into a module with ASP's buffers, writes theirs.pt
+    torch_reference.py steps FOLDER   trains from the weights in FOLDER, masks at a third of the steps
+    torch_reference.py state FOLDER   loads FOLDER/ours.pt into a module with ASP's buffers, writes theirs.pt
+    torch_reference.py rates FILE     learning rates of 100 steps by four schedulers, float64
 
 Masks are those of apex.contrib.sparsity: m4n2_1d, the best of six by the sum of magnitudes; the
 optimizer's step is grad * mask, step, weight * mask.
@@ -111,9 +113,28 @@ def exchange(folder):
     torch.jit.script(net).save(str(folder / "theirs.pt"))
 
 
+def rates(path):
+    schedulers = torch.optim.lr_scheduler
+    values = []
+    for make in (lambda o: schedulers.CosineAnnealingLR(o, T_max=99, eta_min=0.01),
+                 lambda o: schedulers.StepLR(o, step_size=30, gamma=0.3),
+                 lambda o: schedulers.MultiStepLR(o, milestones=[20, 70], gamma=0.1),
+                 lambda o: schedulers.LinearLR(o, start_factor=0.25, total_iters=40)):
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.4)
+        scheduler = make(optimizer)
+        for _ in range(100):
+            values.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+    path.write_bytes(torch.tensor(values, dtype=torch.float64).numpy().tobytes())
+
+
 def main():
     torch.set_num_threads(1)
     task, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+    if task == "rates":
+        rates(folder)
+        return
     if task == "state":
         exchange(folder)
         return
