@@ -1,12 +1,14 @@
 #include "espalier/train/sparsifier.h"
 
 #include <ATen/ATen.h>
+#include <c10/util/C++17.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/optim/sgd.h>
 
 #include <algorithm>
 
+#include "espalier/pattern/nm.h"
 #include "tests/train/expect_error.h"
 #include "tests/train/same_bits.h"
 #include "tests/train/small_net.h"
@@ -173,50 +175,82 @@ TEST(Sparsifier, FollowsAGradualSchedule) {
   EXPECT_EQ(schedule.At(20).amount, 0.9);
 }
 
-// The same run twice, once stopped after each step: net, masks and momentum are handed over.
-TEST(Sparsifier, ResumesExactlyInTheMiddleOfASchedule) {
-  SparsifierRecipe recipe = Unstructured();
-  recipe.schedule = GmpOver(16, 0.1, 0.8);
-  const auto run = [&](std::int64_t stop) {
-    at::manual_seed(4);
-    auto c = std::make_unique<Case>();
-    auto sparsifier = std::make_unique<Sparsifier>(*c->net, c->optimizer, recipe);
-    sparsifier->PruneTrainedModel();
-    for (std::int64_t step = 0; step < 14; ++step) {
-      if (step == stop) {
-        auto next = std::make_unique<Case>();
-        auto resumed = std::make_unique<Sparsifier>(*next->net, next->optimizer, recipe);
-        resumed->InitModel();
-        resumed->InitOptimizer();
-        const at::NoGradGuard no_grad;
-        const auto from = c->net->parameters();
-        const auto to = next->net->parameters();
-        for (std::size_t i = 0; i < from.size(); ++i) {
-          to[i].detach().copy_(from[i]);
-          auto state =
-              c->optimizer.state().find(c10::guts::to_string(from[i].unsafeGetTensorImpl()));
-          if (state == c->optimizer.state().end()) continue;
-          next->optimizer.state()[c10::guts::to_string(to[i].unsafeGetTensorImpl())] =
-              state->second->clone();
-        }
-        for (const auto& buffer : next->net->named_buffers()) {
-          buffer.value().copy_(c->net->named_buffers()[buffer.key()]);
-        }
-        resumed->SetSteps(step);
-        sparsifier = std::move(resumed);
-        c = std::move(next);
-      }
-      at::manual_seed(static_cast<std::uint64_t>(100 + step));
-      c->Backward();
-      sparsifier->Step();
-    }
-    return at::cat(
-        {c->net->conv->weight.detach().flatten(), c->net->fc->weight.detach().flatten()});
-  };
-  const at::Tensor unbroken = run(-1);
-  for (const std::int64_t stop : {0, 1, 5, 7, 8, 13}) {
-    EXPECT_TRUE(SameBits(run(stop), unbroken)) << stop;
+std::string StateKey(const at::Tensor& parameter) {
+  return c10::guts::to_string(parameter.unsafeGetTensorImpl());
+}
+
+// Weights, momentum and buffers, as a checkpoint hands them over.
+void CopyState(Case& from, Case* to) {
+  const at::NoGradGuard no_grad;
+  const auto source = from.net->parameters();
+  const auto target = to->net->parameters();
+  for (std::size_t i = 0; i < source.size(); ++i) {
+    target[i].copy_(source[i]);
+    const auto state = from.optimizer.state().find(StateKey(source[i]));
+    if (state == from.optimizer.state().end()) continue;
+    to->optimizer.state()[StateKey(target[i])] = state->second->clone();
   }
+  for (const auto& buffer : to->net->named_buffers()) {
+    buffer.value().copy_(from.net->named_buffers()[buffer.key()]);
+  }
+}
+
+// 14 steps; before step `stop` all goes on in a new process's objects.
+std::vector<at::Tensor> RunWithAStop(const SparsifierRecipe& recipe, std::int64_t stop) {
+  at::manual_seed(4);
+  auto c = std::make_unique<Case>();
+  auto sparsifier = std::make_unique<Sparsifier>(*c->net, c->optimizer, recipe);
+  sparsifier->PruneTrainedModel();
+  for (std::int64_t step = 0; step < 14; ++step) {
+    if (step == stop) {
+      auto next = std::make_unique<Case>();
+      sparsifier = std::make_unique<Sparsifier>(*next->net, next->optimizer, recipe);
+      sparsifier->InitModel();
+      sparsifier->InitOptimizer();
+      CopyState(*c, next.get());
+      sparsifier->SetSteps(step);
+      c = std::move(next);
+    }
+    at::manual_seed(static_cast<std::uint64_t>(100 + step));
+    c->Backward();
+    sparsifier->Step();
+  }
+  EXPECT_GT(sparsifier->Sparsity(), 0.79);
+  std::vector<at::Tensor> results = c->net->parameters();
+  for (const at::Tensor& buffer : c->net->buffers()) results.push_back(buffer);
+  return results;
+}
+
+TEST(Sparsifier, ResumesExactlyInTheMiddleOfASchedule) {
+  for (const bool keep_dense : {false, true}) {
+    SparsifierRecipe recipe = Unstructured();
+    recipe.schedule = GmpOver(16, 0.1, 0.8);
+    recipe.schedule->stable_steps = 1;
+    recipe.schedule->updates = 4;
+    recipe.allow_recompute_mask = keep_dense;
+    const std::vector<at::Tensor> unbroken = RunWithAStop(recipe, -1);
+    for (const std::int64_t stop : {0, 1, 2, 3, 5, 7, 9, 13}) {
+      const std::vector<at::Tensor> resumed = RunWithAStop(recipe, stop);
+      ASSERT_EQ(resumed.size(), unbroken.size());
+      for (std::size_t i = 0; i < unbroken.size(); ++i) {
+        EXPECT_TRUE(SameBits(resumed[i], unbroken[i])) << keep_dense << " " << stop << " " << i;
+      }
+    }
+  }
+}
+
+TEST(Sparsifier, TakesPatternsOfTheCallersOwn) {
+  Case c;
+  SparsifierRecipe recipe;
+  recipe.patterns.Add({"quarter", "one of four", [](std::string_view spec) {
+                         return spec == "quarter" ? ParseNm("1:4") : nullptr;
+                       }});
+  recipe.pattern = "quarter";
+  recipe.only = "linear";
+  Sparsifier sparsifier(*c.net, c.optimizer, recipe);
+  sparsifier.PruneTrainedModel();
+  EXPECT_EQ(sparsifier.Sparsity(), 0.75);
+  EXPECT_EQ(sparsifier.Layers()[1].reason, "not chosen by --only");
 }
 
 TEST(Sparsifier, MasksTheGradientsOfEachCallOfTheClosure) {
