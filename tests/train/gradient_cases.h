@@ -25,7 +25,10 @@ inline void PrintTo(const GradientCase& c, std::ostream* out) { *out << c.op << 
 /// At least one for each operator of the table through which gradients flow.
 std::vector<GradientCase> GradientCases();
 
-// The parts, one a file.
+/// Operators and types that no gradient passes: their values only.
+std::vector<GradientCase> StepCases();  // gradient_cases_moves.cc
+
+// The parts of the first list.
 std::vector<GradientCase> LayerCases();      // gradient_cases_layers.cc
 std::vector<GradientCase> PointwiseCases();  // gradient_cases_pointwise.cc
 std::vector<GradientCase> MoveCases();       // gradient_cases_moves.cc

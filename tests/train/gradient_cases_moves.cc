@@ -98,6 +98,41 @@ std::vector<GradientCase> ResizeCases() {
 
 }  // namespace
 
+std::vector<GradientCase> StepCases() {
+  const CaseArg x = X({2, 3, 4});
+  const testing::Attributes like_last = {{"axis", std::int64_t{-1}},
+                                         {"keepdims", std::int64_t{0}},
+                                         {"select_last_index", std::int64_t{1}}};
+  return {
+      Case("Sign", "", {x}),
+      Case("Floor", "", {x}),
+      Case("Ceil", "", {x}),
+      Case("Round", "", {X({4, 4}, -3, 3)}),
+      Case("Not", "", {Bools({2}, {0, 1})}),
+      Case("Equal", "", {Ints({3}, {1, 2, 3}), S(2)}),
+      Case("Greater", "", {x, Scalar(0)}),
+      Case("GreaterOrEqual", "", {x, Scalar(0)}),
+      Case("Less", "", {x, Scalar(0)}),
+      Case("LessOrEqual", "", {Ints({3}, {1, 2, 3}), S(2)}),
+      Case("And", "", {Bools({4}, {0, 1, 0, 1}), Bools({4}, {0, 0, 1, 1})}),
+      Case("Or", "", {Bools({4}, {0, 1, 0, 1}), Bools({4}, {0, 0, 1, 1})}),
+      Case("Xor", "", {Bools({4}, {0, 1, 0, 1}), Bools({4}, {0, 0, 1, 1})}),
+      Case("ArgMax", "", {x}, {{"axis", std::int64_t{1}}}),
+      Case("ArgMin", "", {x}, like_last),
+      Case("Shape", "part", {x}, {{"start", std::int64_t{-2}}, {"end", std::int64_t{5}}}),
+      Case("Size", "", {x}),
+      Case("ConstantOfShape", "ints", {I({2, 3})},
+           {{"value", testing::TensorOf(DType::kInt32, {1}, std::vector<std::int32_t>{7})}}),
+      Case("ConstantOfShape", "zeros", {I({2})}),
+      Case("Range", "ints", {S(7), S(-3), S(-2)}),
+      Case("Range", "floats", {Scalar(1), Scalar(2), Scalar(.3f)}),
+      Case("OneHot", "", {Ints({3}, {1, -1, 5}), S(4), F({2, 7})}, {{"axis", std::int64_t{0}}}),
+      Case("Div", "ints round to zero", {Ints({3}, {-7, 7, 8}), S(2)}),
+      Case("Mod", "ints follow the divisor", {Ints({3}, {-7, 7, 8}), S(3)}),
+      Case("Cast", "to int", {X({5}, -3, 3)}, {{"to", std::int64_t{6}}}),
+  };
+}
+
 std::vector<GradientCase> MoveCases() {
   std::vector<GradientCase> all;
   for (const auto& part : {LayoutCases(), PadCases(), IndexCases(), ResizeCases()}) {

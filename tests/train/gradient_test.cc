@@ -26,13 +26,22 @@ std::vector<GradientCase> GradientCases() {
 
 namespace {
 
-using Values = std::map<std::string, at::Tensor>;
+using Tensors = std::map<std::string, at::Tensor>;
 
+class Values : public ::testing::TestWithParam<GradientCase> {};
 class Gradients : public ::testing::TestWithParam<GradientCase> {};
 
-Values RandomValues(const GradientCase& c) {
+std::vector<GradientCase> RuntimeCases() {
+  std::vector<GradientCase> cases = GradientCases();
+  const std::vector<GradientCase> steps = StepCases();
+  cases.insert(cases.end(), steps.begin(), steps.end());
+  std::erase_if(cases, [](const GradientCase& c) { return !c.in_runtime || c.training; });
+  return cases;
+}
+
+Tensors RandomValues(const GradientCase& c) {
   at::manual_seed(11);
-  Values values;
+  Tensors values;
   for (const ValueInfo& input : c.graph.scopes[0].inputs) {
     const auto range = c.ranges.find(input.name);
     const auto [low, high] = range == c.ranges.end() ? std::pair(-1., 1.) : range->second;
@@ -41,10 +50,9 @@ Values RandomValues(const GradientCase& c) {
   return values;
 }
 
-TEST_P(Gradients, ValueIsTheRuntimes) {
+TEST_P(Values, AreTheRuntimes) {
   const GradientCase& c = GetParam();
-  if (!c.in_runtime || c.training) GTEST_SKIP() << "the runtime has no " << c.op;
-  const Values inputs = RandomValues(c);
+  const Tensors inputs = RandomValues(c);
   std::map<std::string, Tensor> stored;
   for (const auto& [name, value] : inputs) stored[name] = FromTorch(value, DType::kFloat32);
   Session session(c.graph, {.threads = 1, .tune = false});
@@ -59,7 +67,7 @@ TEST_P(Gradients, ValueIsTheRuntimes) {
 }
 
 // A number that depends on every element of every output, each in another way.
-at::Tensor Mixed(Trainable* network, const Values& inputs, bool training) {
+at::Tensor Mixed(Trainable* network, const Tensors& inputs, bool training) {
   at::manual_seed(13);  // Dropout has to drop the same elements every time
   at::Tensor sum = at::zeros({}, at::kDouble);
   for (const auto& [name, output] : network->Forward(inputs, training)) {
@@ -74,7 +82,7 @@ TEST_P(Gradients, EqualsCentralDifferences) {
   const GradientCase& c = GetParam();
   Trainable network(c.graph);
   network.To(at::kCPU, at::kDouble);
-  Values inputs = RandomValues(c);
+  Tensors inputs = RandomValues(c);
   for (auto& [name, value] : inputs) value.set_requires_grad(true);
   Mixed(&network, inputs, c.training).backward();
   const at::NoGradGuard no_grad;
@@ -104,15 +112,18 @@ std::string CaseName(const ::testing::TestParamInfo<GradientCase>& info) {
   return name;
 }
 
+INSTANTIATE_TEST_SUITE_P(Op, Values, ::testing::ValuesIn(RuntimeCases()), CaseName);
 INSTANTIATE_TEST_SUITE_P(Op, Gradients, ::testing::ValuesIn(GradientCases()), CaseName);
 
-TEST(OpTable, HasAGradientCaseForEachOperator) {
-  std::set<std::pair<std::string, std::string>> tested;
-  for (const GradientCase& c : GradientCases()) tested.emplace(c.domain, c.op);
+TEST(OpTable, HasACaseForEachOperator) {
+  using Names = std::set<std::pair<std::string, std::string>>;
+  Names gradients, values;
+  for (const GradientCase& c : GradientCases()) gradients.emplace(c.domain, c.op);
+  for (const GradientCase& c : StepCases()) values.emplace(c.domain, c.op);
   for (const OpEntry* op : AllOps()) {
-    if (!op->differentiable) continue;
+    const Names& tested = op->differentiable ? gradients : values;
     EXPECT_TRUE(tested.contains({std::string(op->domain), std::string(op->op_type)}))
-        << op->op_type << " has no gradient case";
+        << op->op_type << " has no case";
   }
 }
 

@@ -1,0 +1,289 @@
+#include "train/trainable.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "espalier/base/error.h"
+#include "tests/graph/graph_builder.h"
+#include "tests/train/trainable_testing.h"
+
+namespace espalier::train {
+namespace {
+
+using testing::FloatVector;
+using testing::GraphBuilder;
+using ::testing::HasSubstr;
+using ::testing::ElementsAre;
+using Values = std::map<std::string, at::Tensor>;
+
+Tensor Weight(const Dims& dims) { return FromTorch(at::randn(dims), DType::kFloat32); }
+
+template <class Action>
+void ExpectError(ErrorCode code, const std::string& text, Action action) {
+  try {
+    action();
+    ADD_FAILURE() << "no error; expected one with: " << text;
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), code) << error.what();
+    EXPECT_THAT(error.what(), HasSubstr(text));
+  }
+}
+
+const Constant& ConstantNamed(const Graph& graph, const std::string& name) {
+  return *std::find_if(graph.constants.begin(), graph.constants.end(),
+                       [&](const Constant& constant) { return constant.name == name; });
+}
+
+TrainTensor& ParameterNamed(Trainable* network, const std::string& name) {
+  return *std::find_if(network->parameters().begin(), network->parameters().end(),
+                       [&](const TrainTensor& parameter) { return parameter.name == name; });
+}
+
+void AddTo(TrainTensor* parameter, double value) {
+  const at::NoGradGuard no_grad;
+  parameter->tensor.add_(value);
+}
+
+TEST(Trainable, RefusesOperatorsByName) {
+  GraphBuilder net;
+  net.Input("x", Dims{1, 4, 4}).Input("s", Dims{1, 1, 4}).Output("y");
+  net.Add("NonMaxSuppression", {"x", "s"}, {"y"});
+  net.graph().scopes[0].nodes[0].name = "nms";
+  ExpectError(ErrorCode::kUnsupported,
+              "NonMaxSuppression 'nms' cannot be trained: there is no gradient for operator "
+              "NonMaxSuppression",
+              [&] { Trainable network(net.graph()); });
+}
+
+TEST(Trainable, RefusesFormsOfOperatorsByName) {
+  GraphBuilder net;
+  net.Input("x", Dims{1, 1, 4, 4}).Output("y").Constant("s", FloatVector({1, 1, 2, 2}));
+  net.Add("Resize", {"x", "", "s"}, {"y"}, {{"antialias", std::int64_t{1}}});
+  ExpectError(ErrorCode::kUnsupported, "Resize of 'y' cannot be trained: it uses antialias",
+              [&] { Trainable network(net.graph()); });
+}
+
+TEST(Trainable, RefusesAValueThatNothingDefines) {
+  GraphBuilder net;
+  net.Output("y").Add("Relu", {"nowhere"}, {"y"});
+  ExpectError(ErrorCode::kBadFile, "'nowhere'", [&] { Trainable network(net.graph()); });
+}
+
+class SmallNet : public ::testing::Test {
+ protected:
+  SmallNet() {
+    at::manual_seed(3);
+    net_.Input("x", Dims{2, 3})
+        .Constant("w", Weight({3, 4}))
+        .Constant("b", Weight({4}))
+        .Constant("v", Weight({4, 4}))
+        .Add("MatMul", {"x", "w"}, {"m"})
+        .Add("Add", {"m", "b"}, {"a"})
+        .Add("Relu", {"a"}, {"r"})
+        .Add("MatMul", {"r", "v"}, {"y"})
+        .Output("y");
+  }
+  GraphBuilder net_;
+};
+
+TEST_F(SmallNet, ReturnsWantedInnerValues) {
+  Trainable network(net_.graph());
+  const at::Tensor x = at::randn({2, 3});
+  const std::vector<std::string> wanted = {"m", "b"};
+  const Values got = network.Forward({{"x", x}}, true, wanted);
+  EXPECT_EQ(got.size(), 3u);
+  EXPECT_TRUE(got.at("m").equal(x.matmul(ParameterNamed(&network, "w").tensor)));
+  EXPECT_TRUE(got.at("b").equal(ParameterNamed(&network, "b").tensor));
+}
+
+TEST_F(SmallNet, NamesWhatIsWrongWithARun) {
+  Trainable network(net_.graph());
+  ExpectError(ErrorCode::kInvalidArgument, "no input 'x'", [&] { network.Forward({}, true); });
+  const std::vector<std::string> wanted = {"z"};
+  ExpectError(ErrorCode::kInvalidArgument, "no value 'z'", [&] {
+    network.Forward({{"x", at::ones({2, 3})}}, true, wanted);
+  });
+  ExpectError(ErrorCode::kShapeMismatch, "MatMul of 'm': ", [&] {
+    network.Forward({{"x", at::ones({2, 5})}}, true);
+  });
+}
+
+TEST_F(SmallNet, WritesOnlyWhatChanged) {
+  Trainable network(net_.graph());
+  AddTo(&ParameterNamed(&network, "b"), 0.5);
+  const at::Tensor trained = ParameterNamed(&network, "b").tensor;
+  network.WriteTo(&net_.graph());
+  EXPECT_TRUE(ToTorch(ConstantNamed(net_.graph(), "b").tensor).equal(trained));
+  for (const Constant& constant : net_.graph().constants) {
+    EXPECT_EQ(constant.modified, constant.name == "b") << constant.name;
+  }
+}
+
+TEST_F(SmallNet, RefusesToWriteIntoAnotherGraph) {
+  Trainable network(net_.graph());
+  net_.graph().constants[1].tensor = Weight({5});
+  ExpectError(ErrorCode::kInternal, "'b'", [&] { network.WriteTo(&net_.graph()); });
+}
+
+TEST_F(SmallNet, RoundsToTheStoredType) {
+  const at::Tensor exact = at::randn({3, 4}).to(at::kHalf);
+  net_.graph().constants[0].tensor = FromTorch(exact, DType::kFloat16);
+  const at::Tensor fine = at::randn({4}, at::kDouble);
+  net_.graph().constants[1].tensor = FromTorch(fine, DType::kFloat64);
+  Trainable network(net_.graph());
+  network.Forward({{"x", at::randn({2, 3})}}, true).at("y").sum().backward();
+  AddTo(&ParameterNamed(&network, "w"), 1e-2);
+  {
+    const at::NoGradGuard no_grad;
+    ParameterNamed(&network, "b").tensor[0] += 1;
+  }
+  network.WriteTo(&net_.graph());
+  const at::Tensor w = ToTorch(net_.graph().constants[0].tensor);
+  EXPECT_EQ(w.scalar_type(), at::kHalf);
+  EXPECT_LE(Difference(w.to(at::kFloat), exact.to(at::kFloat) + 1e-2), 1e-3);
+  const at::Tensor b = ToTorch(net_.graph().constants[1].tensor);
+  EXPECT_TRUE(b.slice(0, 1).equal(fine.slice(0, 1))) << "float64 that no step touched";
+  EXPECT_NEAR(b[0].item().toDouble(), fine[0].item().toDouble() + 1, 1e-6);
+}
+
+TEST(TrainableShared, AConstantReadTwiceIsOneParameter) {
+  GraphBuilder net;
+  net.Input("x", Dims{2, 3}).Output("y").Constant("w", Weight({3, 3}));
+  net.Add("MatMul", {"x", "w"}, {"m"}).Add("MatMul", {"m", "w"}, {"y"});
+  Trainable network(net.graph());
+  ASSERT_EQ(network.parameters().size(), 1u);
+  at::Tensor w = network.parameters()[0].tensor;
+  const at::Tensor x = at::randn({2, 3});
+  network.Forward({{"x", x}}, true).at("y").sum().backward();
+  const at::Tensor got = w.grad().clone();
+  w.mutable_grad() = at::Tensor();
+  x.matmul(w).matmul(w).sum().backward();
+  EXPECT_TRUE(got.allclose(w.grad()));
+}
+
+// As exporters write two equal scales: one constant, the second through Identity.
+class MergedScales : public ::testing::Test {
+ protected:
+  static Graph Merged() {
+    GraphBuilder net;
+    net.Input("x", Dims{2, 3})
+        .Constant("one", FloatVector({1, 1, 1}))
+        .Constant("w", FromTorch(at::eye(3), DType::kFloat32))
+        .Add("Identity", {"one"}, {"second"})
+        .Add("Identity", {"second"}, {"third"})
+        .Add("MatMul", {"x", "w"}, {"m"})
+        .Add("Mul", {"m", "one"}, {"a"})
+        .Add("Mul", {"a", "second"}, {"b"})
+        .Add("Mul", {"b", "third"}, {"c"})
+        .Add("MatMul", {"c", "w"}, {"y"})
+        .Output("y");
+    return net.graph();
+  }
+  static at::Tensor Evaluate(const Graph& graph) {
+    return Trainable(graph).Forward({{"x", at::ones({2, 3})}}, false).at("y").detach();
+  }
+};
+
+TEST_F(MergedScales, AreParametersOfTheirOwn) {
+  Trainable network(Merged());
+  std::vector<std::string> names;
+  for (const TrainTensor& parameter : network.parameters()) {
+    names.push_back(parameter.name);
+    EXPECT_EQ(parameter.constant, parameter.name == "w" ? 1 : 0);
+  }
+  EXPECT_THAT(names, ElementsAre("one", "w", "second", "third"));
+}
+
+TEST_F(MergedScales, StayMergedIfNothingChanged) {
+  Graph graph = Merged();
+  Trainable(graph).WriteTo(&graph);
+  EXPECT_EQ(graph.constants.size(), 2u);
+  EXPECT_EQ(graph.scopes[0].nodes.size(), 7u);
+}
+
+TEST_F(MergedScales, AreWrittenApartIfOneChanged) {
+  for (const std::string changed : {"one", "second", "third"}) {
+    SCOPED_TRACE(changed);
+    Graph graph = Merged();
+    Trainable network(graph);
+    AddTo(&ParameterNamed(&network, changed), 1);
+    network.WriteTo(&graph);
+    for (const std::string name : {"one", "second", "third"}) {
+      Trainable written(graph);
+      EXPECT_EQ(ParameterNamed(&written, name).tensor[0].item().toDouble(), name == changed ? 2 : 1)
+          << name;
+    }
+    EXPECT_EQ(Evaluate(graph)[0][0].item().toDouble(), 2);
+    const std::size_t constants = graph.constants.size();
+    network.WriteTo(&graph);
+    EXPECT_EQ(graph.constants.size(), constants) << "writing twice";
+  }
+}
+
+TEST(TrainableNorm, RunningVarianceIsThePopulations) {
+  GraphBuilder net;
+  net.Input("x", Dims{4, 2})
+      .Output("y")
+      .Constant("scale", FloatVector({1, 2}))
+      .Constant("shift", FloatVector({0, 1}))
+      .Constant("mean", FloatVector({5, 5}))
+      .Constant("variance", FloatVector({3, 3}));
+  net.Add("BatchNormalization", {"x", "scale", "shift", "mean", "variance"}, {"y"},
+          {{"momentum", 0.75f}});
+  Trainable network(net.graph());
+  ASSERT_EQ(network.buffers().size(), 2u);
+  const at::Tensor x = at::randn({4, 2});
+  network.Forward({{"x", x}}, /*training=*/false);
+  EXPECT_EQ(network.buffers()[0].tensor[0].item().toDouble(), 5) << "evaluation moves nothing";
+  network.Forward({{"x", x}}, /*training=*/true);
+  network.WriteTo(&net.graph());
+  const at::Tensor variance = ToTorch(ConstantNamed(net.graph(), "variance").tensor);
+  const at::Tensor mean = ToTorch(ConstantNamed(net.graph(), "mean").tensor);
+  EXPECT_TRUE(mean.allclose(0.75 * 5 + 0.25 * x.mean(0)));
+  EXPECT_TRUE(variance.allclose(0.75 * 3 + 0.25 * x.var(0, /*unbiased=*/false)));
+}
+
+TEST(TrainableDropout, FollowsTorchsGenerator) {
+  GraphBuilder net;
+  net.Input("x", Dims{50}).Output("y").Add("Dropout", {"x"}, {"y"});
+  Trainable network(net.graph());
+  const auto run = [&](bool training) {
+    at::manual_seed(9);
+    return network.Forward({{"x", at::ones({50})}}, training).at("y");
+  };
+  EXPECT_TRUE(run(true).equal(run(true)));
+  EXPECT_TRUE(run(true).eq(0).any().item().toBool());
+  EXPECT_TRUE(run(true).eq(2).logical_or(run(true).eq(0)).all().item().toBool());
+  EXPECT_TRUE(run(false).eq(1).all().item().toBool());
+}
+
+TEST(TrainableBranches, WriteTheirOwnConstants) {
+  GraphBuilder net;
+  const int then_branch = net.AddScope(Scope::Kind::kSubgraph, 0);
+  const int else_branch = net.AddScope(Scope::Kind::kSubgraph, 0);
+  net.Input("x", Dims{2, 3})
+      .Constant("c", testing::TensorOf(DType::kBool, {}, std::vector<std::uint8_t>{1}))
+      .Constant("w", Weight({3, 3}), then_branch)
+      .Constant("w", Weight({3, 3}), else_branch)
+      .Add("MatMul", {"x", "w"}, {"t"}, {}, then_branch)
+      .Output("t", then_branch)
+      .Add("MatMul", {"x", "w"}, {"e"}, {}, else_branch)
+      .Output("e", else_branch)
+      .Add("If", {"c"}, {"y"})
+      .Subgraph("then_branch", then_branch)
+      .Subgraph("else_branch", else_branch)
+      .Output("y");
+  Trainable network(net.graph());
+  ASSERT_EQ(network.parameters().size(), 2u);
+  EXPECT_EQ(network.parameters()[0].constant, 1);
+  AddTo(&network.parameters()[0], 1);
+  network.WriteTo(&net.graph());
+  EXPECT_TRUE(net.graph().constants[1].modified);
+  EXPECT_FALSE(net.graph().constants[2].modified);
+}
+
+}  // namespace
+}  // namespace espalier::train
