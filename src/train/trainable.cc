@@ -11,6 +11,7 @@
 #include "espalier/base/error.h"
 #include "train/batch_norm.h"
 #include "train/tensor_convert.h"
+#include "train/trainable_fusion.h"
 
 namespace espalier::train {
 namespace {
@@ -118,6 +119,7 @@ Trainable::Trainable(const Graph& graph) : graph_(graph) {
   SeparateMergedConstants();
   program_ = MakeTrainProgram(graph_);
   MakeTensors();
+  fused_ = FuseLayerNorms(graph_, &program_);
   FoldConstants();
   FindLastReaders(&program_);
 }
@@ -217,6 +219,10 @@ std::map<std::string, at::Tensor> Trainable::Forward(
     const auto found = program_.main.find(name);
     if (found == program_.main.end())
       throw Error(ErrorCode::kInvalidArgument, fmt::format("the network has no value '{}'", name));
+    if (fused_.contains(found->second))
+      throw Error(
+          ErrorCode::kInvalidArgument,
+          fmt::format("'{}' is inside of a layer normalization, which runs as one step", name));
     results.emplace(name, found->second);
     execution.Keep(found->second);
   }

@@ -4,7 +4,7 @@
 
 #include <functional>
 #include <map>
-#include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -57,7 +57,8 @@ class Trainable {
   ///                  converted to the network's type and device.
   /// @param training  Batch statistics in BatchNormalization, Dropout active.
   /// @param wanted    Inner values of the main graph, by name, returned beside the outputs.
-  /// @throws Error    kInvalidArgument for a missing input or an unknown name in `wanted`;
+  /// @throws Error    kInvalidArgument for a missing input, or a name in `wanted` that is unknown
+  ///                  or inside of a layer normalization;
   ///                  kShapeMismatch, naming the node, if shapes do not fit.
   std::map<std::string, at::Tensor> Forward(const std::map<std::string, at::Tensor>& inputs,
                                             bool training,
@@ -102,6 +103,7 @@ class Trainable {
   std::size_t stated_constants_ = 0;                         // those of the caller's graph
   std::vector<std::pair<std::string, std::string>> merged_;  // Identity's result and its source
   TrainProgram program_;
+  std::set<int> fused_;            // values that no step computes
   std::vector<at::Tensor> fixed_;  // by slot
   std::vector<TrainTensor> parameters_, buffers_;
   std::vector<InsertedNorm> norms_;

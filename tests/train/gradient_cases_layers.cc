@@ -50,6 +50,29 @@ GradientCase Rounds() {
   return {"Loop", "three rounds", builder.graph(), {}};
 }
 
+// As exporters below opset 17 write layer normalization; `seen`: its inner values have readers.
+GradientCase SpelledOutNorm(bool square, bool seen) {
+  testing::GraphBuilder builder;
+  builder.Input("x", Dims{2, 3, 4})
+      .Constant("two", testing::FloatVector({2}))
+      .Constant("epsilon", testing::FloatVector({1e-3f}))
+      .Constant("scale", testing::FloatVector({.5f, 1, 2, 3}))
+      .Constant("shift", testing::FloatVector({.1f, .2f, .3f, .4f}))
+      .Add("ReduceMean", {"x"}, {"m"}, {{"axes", L{-1}}})
+      .Add("Sub", {"x", "m"}, {"d"})
+      .Add(square ? "Mul" : "Pow", {"d", square ? "d" : "two"}, {"q"})
+      .Add("ReduceMean", {"q"}, {"v"}, {{"axes", L{-1}}})
+      .Add("Add", {"epsilon", "v"}, {"e"})
+      .Add("Sqrt", {"e"}, {"r"})
+      .Add("Div", {"d", "r"}, {"n"})
+      .Add("Mul", {"n", "scale"}, {"s"})
+      .Add("Add", {"shift", "s"}, {"y"})
+      .Output("y");
+  if (seen) builder.Output("v");
+  builder.graph().opsets[""] = 13;
+  return {"LayerNormalization", seen ? "spelled out, seen" : "spelled out", builder.graph(), {}};
+}
+
 std::vector<GradientCase> ConvCases() {
   return {
       Case("Conv", "plain", {X({2, 3, 5, 5}), X({4, 3, 3, 3}), X({4})}),
@@ -121,6 +144,9 @@ std::vector<GradientCase> NormCases() {
       Case("LayerNormalization", "last axis", {X({2, 3, 4}), X({4}), X({4})}),
       Case("LayerNormalization", "two axes, no bias", {X({2, 3, 4}), X({3, 4})},
            {{"axis", std::int64_t{1}}, {"epsilon", 1e-2f}}),
+      SpelledOutNorm(false, false),
+      SpelledOutNorm(true, false),
+      SpelledOutNorm(false, true),
       Case("GroupNormalization", "scale a group", {X({2, 4, 3}), X({2}), X({2})},
            {{"num_groups", std::int64_t{2}}}, {.in_runtime = false}),
       Case("GroupNormalization", "scale a channel", {X({2, 4, 3}), X({4}), X({4})},

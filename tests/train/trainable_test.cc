@@ -7,16 +7,17 @@
 #include <algorithm>
 
 #include "espalier/base/error.h"
+#include "espalier/onnx/onnx_file.h"
 #include "tests/graph/graph_builder.h"
 #include "tests/train/trainable_testing.h"
 
 namespace espalier::train {
 namespace {
 
+using ::testing::ElementsAre;
 using testing::FloatVector;
 using testing::GraphBuilder;
 using ::testing::HasSubstr;
-using ::testing::ElementsAre;
 using Values = std::map<std::string, at::Tensor>;
 
 Tensor Weight(const Dims& dims) { return FromTorch(at::randn(dims), DType::kFloat32); }
@@ -244,6 +245,16 @@ TEST(TrainableNorm, RunningVarianceIsThePopulations) {
   const at::Tensor mean = ToTorch(ConstantNamed(net.graph(), "mean").tensor);
   EXPECT_TRUE(mean.allclose(0.75 * 5 + 0.25 * x.mean(0)));
   EXPECT_TRUE(variance.allclose(0.75 * 3 + 0.25 * x.var(0, /*unbiased=*/false)));
+}
+
+TEST(TrainableFusion, RefusesValuesInsideOfALayerNormalization) {
+  const auto path = SharedFile("models/vit_mnist.onnx");
+  if (path.empty()) GTEST_SKIP() << "no models/vit_mnist.onnx; set ESPALIER_SHARED";
+  Trainable network(ReadOnnx(path).graph);
+  const std::vector<std::string> inside = {"/mlp_head/mlp_head.0/Sub_output_0"};
+  ExpectError(ErrorCode::kInvalidArgument, "inside of a layer normalization", [&] {
+    network.Forward({{"input", at::ones({1, 1, 28, 28})}}, true, inside);
+  });
 }
 
 TEST(TrainableDropout, FollowsTorchsGenerator) {
