@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "io/little_endian.h"
+
 namespace espalier::internal {
 
 /// Bytes that can be read at any offset, from several threads: a file, a part of one, or memory.
@@ -59,13 +61,6 @@ class Spool {
   std::vector<std::byte> memory_;
   int descriptor_ = -1;
 };
-
-/// Unsigned little-endian number of `count` <= 8 bytes.
-inline std::uint64_t LittleEndian(const std::byte* bytes, int count) {
-  std::uint64_t value = 0;
-  for (int i = count - 1; i >= 0; --i) value = value << 8 | std::to_integer<unsigned>(bytes[i]);
-  return value;
-}
 
 /// Unsigned big-endian number of four bytes.
 inline std::uint32_t BigEndian32(const std::byte* bytes) {
