@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
-#include <map>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -15,9 +13,10 @@
 #include "io/crc32.h"
 #include "io/little_endian.h"
 #include "io/pickle.h"
+#include "io/pth_archive.h"
 #include "io/pth_objects.h"
+#include "io/strided.h"
 #include "io/text.h"
-#include "io/zip_index.h"
 
 namespace espalier {
 namespace {
@@ -26,7 +25,6 @@ using internal::Pickle;
 using internal::PickleValue;
 using internal::PthStorages;
 using internal::Quote;
-using internal::ZipEntry;
 using Kind = PickleValue::Kind;
 
 constexpr std::string_view kZipMagic = "PK\x03\x04";
@@ -63,96 +61,7 @@ std::uint32_t Checksum(const InputFile& file, std::uint64_t begin, std::uint64_t
                           found, wanted));
 }
 
-// An entry with the place of its bytes.
-struct Stored {
-  ZipEntry entry;
-  std::uint64_t begin = 0;
-};
-
-// The archive's entries by name, none inside another or the directory.
-class StoredFiles {
- public:
-  explicit StoredFiles(const InputFile& file) {
-    const internal::ZipBytes archive = {
-        file.size(),
-        [&file](std::uint64_t offset, std::span<std::byte> out) { file.ReadAt(offset, out); }};
-    const internal::ZipDirectory directory = internal::FindZipDirectory(archive);
-    for (ZipEntry& entry : internal::ReadZipIndex(archive)) {
-      Stored stored;
-      stored.begin = internal::ZipDataOffset(archive, entry);
-      stored.entry = std::move(entry);
-      const std::string name = stored.entry.name;
-      if (!files_.emplace(name, std::move(stored)).second) {
-        throw Error(ErrorCode::kBadFile, fmt::format("the entry {} comes twice", Quote(name)));
-      }
-    }
-    CheckPlaces(directory.offset);
-  }
-
-  bool Has(const std::string& name) const { return files_.contains(name); }
-
-  /// An entry whose bytes are as they stand, or nothing.
-  const Stored* Find(const std::string& name) const {
-    const auto found = files_.find(name);
-    if (found == files_.end()) return nullptr;
-    Check(found->second.entry);
-    return &found->second;
-  }
-
-  /// What stands before "data.pkl": "archive/".
-  std::string Prefix() const {
-    constexpr std::string_view kPickle = "data.pkl";
-    std::vector<std::string> found;
-    for (const auto& [name, stored] : files_) {
-      if (name == kPickle || name.ends_with("/data.pkl")) found.push_back(name);
-    }
-    if (found.size() != 1) {
-      throw Error(ErrorCode::kBadFile,
-                  fmt::format("{} entries with the name data.pkl instead of 1: this zip archive is "
-                              "no PyTorch file",
-                              found.size()));
-    }
-    return found[0].substr(0, found[0].size() - kPickle.size());
-  }
-
- private:
-  static void Check(const ZipEntry& entry) {
-    if (entry.method != 0 || (entry.flags & 1u) != 0) {
-      throw Error(
-          ErrorCode::kUnsupported,
-          fmt::format("the entry {} is compressed or encrypted; unpack the archive and pack "
-                      "it again with `zip -0`, or load and save it in PyTorch",
-                      Quote(entry.name)));
-    }
-    if (entry.size != entry.packed_size) {
-      throw Error(ErrorCode::kBadFile,
-                  fmt::format("the entry {} is stored, but with the sizes {} and {}",
-                              Quote(entry.name), entry.packed_size, entry.size));
-    }
-  }
-
-  void CheckPlaces(std::uint64_t directory) const {
-    std::vector<const Stored*> order;
-    for (const auto& [name, stored] : files_) order.push_back(&stored);
-    std::ranges::sort(order, {}, [](const Stored* stored) { return stored->entry.header_at; });
-    for (std::size_t i = 0; i < order.size(); ++i) {
-      const Stored& stored = *order[i];
-      const std::uint64_t limit = i + 1 < order.size() ? order[i + 1]->entry.header_at : directory;
-      if (stored.begin > limit || stored.entry.packed_size > limit - stored.begin) {
-        throw Error(
-            ErrorCode::kBadFile,
-            fmt::format("the entry {} has {} bytes from byte {} on, but {} begins at {}",
-                        Quote(stored.entry.name), stored.entry.packed_size, stored.begin,
-                        i + 1 < order.size() ? Quote(order[i + 1]->entry.name) : "the directory",
-                        limit));
-      }
-    }
-  }
-
-  std::map<std::string, Stored> files_;
-};
-
-void CheckByteOrder(const InputFile& file, const Stored* stored) {
+void CheckByteOrder(const InputFile& file, const internal::StoredFile* stored) {
   if (stored == nullptr) return;  // before PyTorch 2.1
   std::string text(std::min<std::uint64_t>(stored->entry.size, 16), '\0');
   file.ReadAt(stored->begin, std::as_writable_bytes(std::span(text)));
@@ -162,21 +71,21 @@ void CheckByteOrder(const InputFile& file, const Stored* stored) {
 }
 
 PthHeader ReadZip(const InputFile& file) {
-  const StoredFiles files(file);
+  const internal::StoredFiles files(file);
   const std::string prefix = files.Prefix();
   if (files.Has(prefix + "constants.pkl")) {
     throw Error(ErrorCode::kUnsupported,
                 "a TorchScript archive, which is a program; save model.state_dict() instead");
   }
   CheckByteOrder(file, files.Find(prefix + "byteorder"));
-  const Stored& stored = *files.Find(prefix + "data.pkl");
+  const internal::StoredFile& stored = *files.Find(prefix + "data.pkl");
   const std::uint64_t end = stored.begin + stored.entry.size;
   const std::uint32_t sum = Checksum(file, stored.begin, end);
   if (sum != stored.entry.crc) ThrowChecksum(sum, stored.entry.crc);
   const Pickle pickle = internal::ReadPickle(file, stored.begin, end);
   PthStorages storages = internal::CollectStorages(pickle, file.size());
   for (auto& [key, storage] : storages) {
-    const Stored* const data = files.Find(fmt::format("{}data/{}", prefix, key));
+    const internal::StoredFile* const data = files.Find(fmt::format("{}data/{}", prefix, key));
     if (data == nullptr || data->entry.size != storage.bytes) {
       throw Error(
           ErrorCode::kBadFile,
@@ -274,23 +183,6 @@ PthHeader ReadHeader(const InputFile& file) {
                           Quote(head.substr(0, 4))));
 }
 
-// Copies the elements that strides pick from `from` in row-major order.
-void Gather(const PthEntry& entry, std::span<const std::byte> from, std::span<std::byte> out) {
-  const std::size_t element = DTypeBits(entry.dtype) / 8;
-  std::vector<std::int64_t> index(entry.shape.size(), 0);
-  std::size_t at = 0;  // in elements
-  for (std::size_t done = 0; done < out.size(); done += element) {
-    std::memcpy(out.data() + done, from.data() + at * element, element);
-    for (std::size_t d = index.size(); d-- > 0;) {
-      const auto stride = static_cast<std::size_t>(entry.strides[d]);
-      at += stride;
-      if (++index[d] < entry.shape[d]) break;
-      at -= stride * static_cast<std::size_t>(entry.shape[d]);
-      index[d] = 0;
-    }
-  }
-}
-
 }  // namespace
 
 bool PthEntry::IsContiguous() const {
@@ -355,7 +247,7 @@ std::vector<std::byte> ReadPthTensor(const InputFile& file, const PthEntry& entr
     }
     if (entry.IsContiguous()) return bytes;
     std::vector<std::byte> out(count * DTypeBits(entry.dtype) / 8);
-    Gather(entry, bytes, out);
+    internal::Gather(entry, bytes, out);
     return out;
   } catch (Error& error) {
     error.AddContext(

@@ -135,6 +135,7 @@ std::vector<ZipEntry> ReadZipIndex(const ZipBytes& archive) {
                   fmt::format("the zip directory ends within the record at byte {}", at));
     }
     entries.push_back(ReadCentral(rest, name_size, extra_size));
+    entries.back().record_at = at;
     rest = rest.subspan(size);
   }
   return entries;

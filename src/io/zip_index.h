@@ -18,6 +18,7 @@ struct ZipEntry {
   std::uint64_t packed_size = 0;
   std::uint64_t size = 0;
   std::uint64_t header_at = 0;  ///< Offset of its local header.
+  std::uint64_t record_at = 0;  ///< Offset of its record in the directory.
 };
 
 /// An archive's bytes, wherever they are.

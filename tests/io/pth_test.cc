@@ -373,6 +373,47 @@ TEST_F(Pth, ReadsWhatItWrote) {
   EXPECT_EQ(ReadPthHeader(InputFile(Path("none.pth"))).entries.size(), 0u);
 }
 
+// Property: changed tensors have their new values, all else and all checksums hold.
+TEST_F(Pth, RewritesSomeTensors) {
+  const string pickle = PDone(PDict({{"epoch", "K\x03"},
+                                     {"columns", PTensor(PStorage("0", 6), 0, {2, 2}, {1, 3})},
+                                     {"last", PTensor(PStorage("0", 6), 5, {1}, {1})},
+                                     {"other", PTensor(PStorage("1", 2), 0, {2}, {1})},
+                                     {"empty", PTensor(PStorage("1", 2), 2, {0}, {1})}}));
+  const string two = Floats({8, 9});
+  const string columns = Floats({-1, -2, -3, -4});
+  const string last = Floats({-5});
+  for (const string& bytes : {PthZip(pickle, {kSix, two}), PthOld(pickle, {kSix, two})}) {
+    const InputFile file(Write("in.pth", bytes));
+    const PthHeader header = ReadPthHeader(file);
+    const auto rewrite = [&](const std::vector<PthChange>& changes) {
+      AtomicFile output(Path("out.pth"), Overwrite::kYes);
+      RewritePth(file, output, changes);
+      output.Commit();
+    };
+    rewrite({{header.entries[1], Bytes(last)},
+             {header.entries[0], Bytes(columns)},
+             {header.entries[3], {}}});
+    EXPECT_EQ(Described(InputFile(Path("out.pth"))),
+              ":columns float32 2x2 = -1 -2 -3 -4\n"
+              ":last float32 1 = -5\n"
+              ":other float32 2 = 8 9\n"
+              ":empty float32 0 =\n");
+    string want = bytes;
+    want.replace(want.find(kSix), kSix.size(), Floats({-1, -3, 2, -2, -4, -5}));
+    const string got = Read(Path("out.pth"));
+    std::size_t different = 0;
+    ASSERT_EQ(got.size(), want.size());
+    for (std::size_t i = 0; i < got.size(); ++i) different += got[i] != want[i] ? 1 : 0;
+    EXPECT_LE(different, bytes.starts_with("PK") ? 8u : 0u);  // the checksum, twice
+    rewrite({});
+    EXPECT_EQ(Read(Path("out.pth")), bytes);
+    ExpectError(ErrorCode::kShapeMismatch, {"'last'", "16 bytes"}, [&] {
+      rewrite({{header.entries[1], Bytes(columns)}});
+    });
+  }
+}
+
 TEST_F(Pth, RefusesToWriteWhatPyTorchCannotRead) {
   const auto refused = [&](ErrorCode code, const std::vector<PthTensor>& tensors,
                            std::initializer_list<std::string_view> parts) {

@@ -94,4 +94,18 @@ struct PthTensor {
 void WritePth(const std::filesystem::path& path, Overwrite overwrite,
               const std::vector<PthTensor>& tensors);
 
+/// New values for a tensor of a file.
+struct PthChange {
+  PthEntry entry;                    ///< From ReadPthHeader() of that file.
+  std::span<const std::byte> bytes;  ///< Row-major.
+};
+
+/// Writes a copy of a PyTorch file with other values in some tensors. All else is the same byte for
+/// byte, checksums apart: numbers, optimizers, tensors that are no parameters. Where tensors share
+/// elements, the one that begins last decides.
+/// @param output  Opened by the caller, who commits it.
+/// @throws Error  kBadFile as ReadPthHeader(), kWriteFailed; kShapeMismatch if bytes do not fit.
+/// @cost   Memory: the largest storage that changes.
+void RewritePth(const InputFile& input, AtomicFile& output, const std::vector<PthChange>& changes);
+
 }  // namespace espalier
