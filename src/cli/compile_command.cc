@@ -65,7 +65,7 @@ Table EncodingTable(const EspReport& report) {
 int RunCompile(const CompileCommandOptions& options, const CommonOptions& common,
                const Streams& streams) {
   const std::filesystem::path output = options.output;
-  for (const char* other : {".onnx", ".npy", ".safetensors", ".json"}) {
+  for (const char* other : {".onnx", ".npy", ".safetensors", ".json", ".pth", ".pt"}) {
     if (output.extension() == other) {
       throw Error(ErrorCode::kInvalidArgument,
                   fmt::format("output '{}' looks like another format; compile writes .esp",

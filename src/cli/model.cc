@@ -6,6 +6,7 @@
 #include "espalier/io/npy.h"
 #include "espalier/onnx/onnx_file.h"
 #include "espalier/prune/checkpoint.h"
+#include "espalier/prune/pth_weights.h"
 
 namespace espalier::cli {
 namespace {
@@ -65,6 +66,8 @@ class NpyModel final : public Model {
   OutputPlace output_;
 };
 
+// Files of weights alone, which are copied with their changes.
+template <typename Weights>
 class CheckpointModel final : public Model {
  public:
   explicit CheckpointModel(const std::filesystem::path& path) : weights_(path) {}
@@ -76,17 +79,22 @@ class CheckpointModel final : public Model {
   void Commit() override { weights_.Commit(); }
 
  private:
-  CheckpointWeights weights_;
+  Weights weights_;
 };
+
+bool IsPthName(const std::filesystem::path& path) {
+  return path.extension() == ".pth" || path.extension() == ".pt";
+}
 
 }  // namespace
 
 void CheckOutputName(const std::filesystem::path& input, const std::filesystem::path& output) {
   const bool to_folder = input.extension() == ".json";
-  for (const char* known : {".onnx", ".npy", ".safetensors", ".json"}) {
+  for (const char* known : {".onnx", ".npy", ".safetensors", ".json", ".pth", ".pt"}) {
     if (output.extension() != known || (!to_folder && output.extension() == input.extension())) {
       continue;
     }
+    if (IsPthName(output) && IsPthName(input)) continue;
     throw Error(ErrorCode::kInvalidArgument,
                 fmt::format("output '{}' looks like another format than the input '{}'; {}",
                             output.string(), input.string(),
@@ -98,8 +106,9 @@ std::unique_ptr<Model> OpenModel(const std::filesystem::path& path) {
   const std::filesystem::path extension = path.extension();
   if (extension == ".npy") return std::make_unique<NpyModel>(path);
   if (extension == ".safetensors" || extension == ".json") {
-    return std::make_unique<CheckpointModel>(path);
+    return std::make_unique<CheckpointModel<CheckpointWeights>>(path);
   }
+  if (IsPthName(path)) return std::make_unique<CheckpointModel<PthWeights>>(path);
   return std::make_unique<OnnxFileModel>(path);
 }
 

@@ -34,8 +34,8 @@ class Model {
 /// input's.
 void CheckOutputName(const std::filesystem::path& input, const std::filesystem::path& output);
 
-/// Opens a model by its extension: .npy, .safetensors, .json (an index); anything else is taken for
-/// ONNX.
+/// Opens a model by its extension: .npy, .safetensors, .json (an index), .pth or .pt; anything else
+/// is taken for ONNX.
 /// @throws Error  kBadFile, kUnsupported: those of the readers.
 std::unique_ptr<Model> OpenModel(const std::filesystem::path& path);
 

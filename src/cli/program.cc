@@ -72,14 +72,15 @@ const CLI::Validator kCount = CountNumber();
 
 void AddInspect(CLI::App& app, Parsed* parsed) {
   CLI::App* sub = app.add_subcommand("inspect", "Show layers, sizes, work, zeros and patterns");
-  sub->add_option("MODEL", parsed->inspect.model, ".onnx, .safetensors, .index.json or .npy")
+  sub->add_option("MODEL", parsed->inspect.model, ".onnx, .safetensors, .index.json, .pth or .npy")
       ->required();
 }
 
 void AddVerify(CLI::App& app, Parsed* parsed) {
   VerifyCommandOptions& options = parsed->verify;
   CLI::App* sub = app.add_subcommand("verify", "Check that layers obey a pattern; exit 1 if not");
-  sub->add_option("MODEL", options.model, ".onnx, .safetensors, .index.json or .npy")->required();
+  sub->add_option("MODEL", options.model, ".onnx, .safetensors, .index.json, .pth or .npy")
+      ->required();
   sub->add_option("--pattern", options.pattern, "See `espalier patterns`")
       ->required()
       ->type_name("P");
@@ -123,7 +124,8 @@ void AddCheck(CLI::App* sub, bool* no_check, std::vector<std::string>* shapes) {
 void AddPrune(CLI::App& app, Parsed* parsed) {
   PruneCommandOptions& options = parsed->prune;
   CLI::App* sub = app.add_subcommand("prune", "Set the least important weights to zero");
-  sub->add_option("MODEL", options.model, ".onnx, .safetensors, .index.json or .npy")->required();
+  sub->add_option("MODEL", options.model, ".onnx, .safetensors, .index.json, .pth or .npy")
+      ->required();
   sub->add_option("-o,--output", options.output, "Where the result goes; a folder for .index.json")
       ->required()
       ->type_name("OUTPUT");

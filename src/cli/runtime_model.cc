@@ -73,7 +73,8 @@ RunnableModel ReadRunnable(const std::filesystem::path& path) {
     return model;
   }
   const std::filesystem::path extension = path.extension();
-  if (extension == ".safetensors" || extension == ".npy" || extension == ".json") {
+  if (extension == ".safetensors" || extension == ".npy" || extension == ".json" ||
+      extension == ".pth" || extension == ".pt") {
     throw Error(ErrorCode::kInvalidArgument,
                 fmt::format("'{}' holds weights without a network; give an .onnx or .esp file",
                             path.string()));

@@ -1,6 +1,8 @@
 #include <filesystem>
+#include <span>
 
 #include "cli_testing.h"
+#include "espalier/io/pth.h"
 
 namespace espalier::cli {
 namespace {
@@ -41,6 +43,27 @@ TEST_F(PruneCommandTest, TableNamesTheLayerAndTheTotals) {
     EXPECT_TRUE(Contains(run.out, part)) << run.out;
   }
   EXPECT_EQ(run.talk, "");
+}
+
+TEST_F(PruneCommandTest, PrunesPyTorchFiles) {
+  std::vector<float> values(16 * 16);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 7 + 1);
+  WritePth(Path("m.pth"), Overwrite::kNo,
+           {{"fc.weight", DType::kFloat32, {16, 16}, std::as_bytes(std::span(values))}});
+  const Outcome run = RunWith({"prune", Path("m.pth"), "-o", Path("o.pt"), "--pattern", "2:4"});
+  ASSERT_EQ(run.status, kDone) << run.talk;
+  EXPECT_TRUE(Contains(run.out, "1 of 1 layers pruned to 2:4 by magnitude")) << run.out;
+  EXPECT_EQ(RunWith({"verify", Path("o.pt"), "--pattern", "2:4"}).status, kDone);
+  EXPECT_NE(RunWith({"verify", Path("m.pth"), "--pattern", "2:4"}).status, kDone);
+  EXPECT_TRUE(Contains(RunWith({"inspect", Path("o.pt")}).out, "50.0%"));
+  for (const char* other : {"o.onnx", "o.safetensors"}) {
+    const Outcome refused =
+        RunWith({"prune", Path("m.pth"), "-o", Path(other), "--pattern", "2:4"});
+    EXPECT_EQ(refused.status, kWrongUse);
+    EXPECT_TRUE(Contains(refused.talk, "looks like another format")) << refused.talk;
+  }
+  const Outcome network = RunWith({"run", Path("m.pth")});
+  EXPECT_TRUE(Contains(network.talk, "holds weights without a network")) << network.talk;
 }
 
 TEST_F(PruneCommandTest, QuietSaysNothing) {

@@ -1,11 +1,13 @@
 """What PyTorch writes and reads, for pth_torch_test.cc.
 
     pth_torch.py write FOLDER   files, raw bytes of their tensors, and a list of both
+    pth_torch.py zeros FOLDER   that flat.pth and flat.old have zeros for "transposed" in new.pth and new.old
     pth_torch.py check FILE...  prints what torch.load() finds, once with weights_only where it is known
 """
 import inspect
 import pathlib
 import sys
+import zipfile
 
 import torch
 
@@ -74,8 +76,22 @@ def check(files):
                 print(name, str(tensor.dtype)[6:], "x".join(map(str, tensor.shape)), raw(tensor).hex())
 
 
+def zeros(folder):
+    assert zipfile.ZipFile(folder / "new.pth").testzip() is None
+    for kind in ("pth", "old"):
+        was, now = torch.load(folder / f"flat.{kind}"), torch.load(folder / f"new.{kind}")
+        assert list(was) == list(now)
+        for name, tensor in now.items():
+            if name in ("matrix", "transposed", "slice", "scalar", "expanded"):  # one storage
+                assert not tensor.any(), name
+            else:
+                assert raw(tensor) == raw(was[name]), name
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "write":
         write(pathlib.Path(sys.argv[2]))
+    elif sys.argv[1] == "zeros":
+        zeros(pathlib.Path(sys.argv[2]))
     else:
         check(sys.argv[2:])
