@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 #include <optional>
 #include <span>
@@ -10,7 +9,7 @@
 #include <utility>
 
 #include "espalier/base/error.h"
-#include "io/little_endian.h"
+#include "io/pickle_reader.h"
 #include "io/text.h"
 
 namespace espalier::internal {
@@ -19,78 +18,8 @@ namespace {
 using Kind = PickleValue::Kind;
 using Role = PickleRole;
 
-constexpr std::uint64_t kMostPickleBytes = std::uint64_t{64} << 20;
 constexpr std::size_t kMostObjects = std::size_t{1} << 22;
 constexpr std::size_t kMostValues = std::size_t{1} << 24;
-constexpr std::size_t kMostGlobalBytes = 1024;
-
-// The file from `begin` on, in pieces of 64 KiB.
-class Reader {
- public:
-  Reader(const InputFile& file, std::uint64_t begin, std::uint64_t end)
-      : file_(file), next_(begin), end_(std::min(end, begin + kMostPickleBytes)) {}
-
-  std::uint64_t position() const { return next_ - (buffer_.size() - used_); }
-
-  unsigned Byte() {
-    if (used_ == buffer_.size()) Refill();
-    return std::to_integer<unsigned>(buffer_[used_++]);
-  }
-
-  std::uint64_t Whole(int bytes) {
-    std::array<std::byte, 8> value{};
-    for (int i = 0; i < bytes; ++i) value[static_cast<std::size_t>(i)] = std::byte(Byte());
-    return LittleEndian(value.data(), bytes);
-  }
-
-  std::string Text(std::uint64_t size) {
-    if (size > end_ - position()) {
-      throw Error(ErrorCode::kBadFile, fmt::format("a text of {} bytes at byte {}, but {} are left",
-                                                   size, position(), end_ - position()));
-    }
-    std::string text(size, '\0');
-    for (std::size_t at = 0; at < text.size();) {
-      if (used_ == buffer_.size()) Refill();
-      const std::size_t part = std::min(text.size() - at, buffer_.size() - used_);
-      std::copy_n(reinterpret_cast<const char*>(buffer_.data()) + used_, part, text.data() + at);
-      at += part;
-      used_ += part;
-    }
-    return text;
-  }
-
-  std::string Line() {
-    std::string line;
-    for (unsigned c = Byte(); c != '\n'; c = Byte()) {
-      if (line.size() == kMostGlobalBytes) {
-        throw Error(ErrorCode::kBadFile, fmt::format("a name of over {} bytes before byte {}",
-                                                     kMostGlobalBytes, position()));
-      }
-      line += static_cast<char>(c);
-    }
-    return line;
-  }
-
- private:
-  void Refill() {
-    if (next_ == end_) {
-      throw Error(ErrorCode::kBadFile,
-                  fmt::format("the pickle goes on beyond byte {}; the file is truncated, or its "
-                              "pickle over {} MiB",
-                              end_, kMostPickleBytes >> 20));
-    }
-    buffer_.resize(std::min<std::uint64_t>(end_ - next_, std::uint64_t{1} << 16));
-    file_.ReadAt(next_, buffer_);
-    next_ += buffer_.size();
-    used_ = 0;
-  }
-
-  const InputFile& file_;
-  std::uint64_t next_;  // offset of the next piece
-  std::uint64_t end_;
-  std::vector<std::byte> buffer_;
-  std::size_t used_ = 0;
-};
 
 // Opcodes that are handled, by pickletools' names.
 enum Op : unsigned char {
@@ -232,7 +161,7 @@ class Machine {
   void PushOrderedDict(const std::vector<PickleValue>& arguments);
   void Build();
 
-  Reader reader_;
+  PickleReader reader_;
   std::uint64_t at_ = 0;  // offset of the opcode in work
   Pickle pickle_;
   std::vector<PickleValue> stack_;

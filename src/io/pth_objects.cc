@@ -87,6 +87,7 @@ class Collector {
   void Visit(const std::string& place, const std::string& name, const PickleValue& value,
              int depth);
   void VisitItems(const std::string& place, const PickleValue& value, int depth);
+  void AddTensor(const std::string& place, const std::string& name, const PickleValue& call);
   std::string KeyText(const PickleValue& key) const;
   void Count(const std::string& place, const std::string& name, std::size_t more);
   PthEntry Tensor(const PickleValue& call, int depth) const;
@@ -142,6 +143,21 @@ void Collector::VisitItems(const std::string& place, const PickleValue& value, i
   }
 }
 
+void Collector::AddTensor(const std::string& place, const std::string& name,
+                          const PickleValue& call) {
+  try {
+    PthEntry entry = Tensor(call, 0);
+    entry.place = place;
+    entry.name = name;
+    Count(place, name, sizeof(PthEntry) + 16 * entry.shape.size());
+    header_.entries.push_back(std::move(entry));
+  } catch (Error& error) {
+    error.AddContext(fmt::format("reading tensor {}{}", Quote(name),
+                                 place.empty() ? "" : " in " + Quote(place)));
+    throw;
+  }
+}
+
 void Collector::Visit(const std::string& place, const std::string& name, const PickleValue& value,
                       int depth) {
   Count(place, name, 0);
@@ -151,18 +167,7 @@ void Collector::Visit(const std::string& place, const std::string& name, const P
     case Kind::kTuple:
       return VisitItems(place.empty() ? name : fmt::format("{}/{}", place, name), value, depth + 1);
     case Kind::kCall:
-      try {
-        PthEntry entry = Tensor(value, 0);
-        entry.place = place;
-        entry.name = name;
-        Count(place, name, sizeof(PthEntry) + 16 * entry.shape.size());
-        header_.entries.push_back(std::move(entry));
-      } catch (Error& error) {
-        error.AddContext(fmt::format("reading tensor {}{}", Quote(name),
-                                     place.empty() ? "" : " in " + Quote(place)));
-        throw;
-      }
-      return;
+      return AddTensor(place, name, value);
     case Kind::kBool:
       header_.values.push_back({place, name, value.bits != 0});
       return;
