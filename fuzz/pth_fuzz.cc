@@ -1,4 +1,5 @@
-#include <string>
+#include <filesystem>
+#include <vector>
 
 #include "espalier/base/error.h"
 #include "espalier/io/pth.h"
@@ -19,16 +20,26 @@ void CheckTensors(const InputFile& file, const PthHeader& header) {
     Require(bytes <= file.size());
     if (entry.IsContiguous()) Require(entry.end - entry.begin == bytes);
   }
-  // Each tensor may be as large as the file: a few stand for all.
-  for (std::size_t i = 0; i < header.entries.size() && i < 8; ++i) {
+}
+
+// Tensors that can be read can be written: each may be as large as the file, a few stand for all.
+void ReadAndRewrite(const InputFile& file, const PthHeader& header) {
+  std::vector<std::vector<std::byte>> values;
+  std::vector<PthChange> changes;
+  for (std::size_t i = 0; i < header.entries.size() && i < 4; ++i) {
+    const PthEntry& entry = header.entries[i];
     try {
-      const std::size_t bytes = ReadPthTensor(file, header.entries[i]).size();
-      Require(bytes * 8 == static_cast<std::size_t>(ElementCount(header.entries[i].shape)) *
-                               DTypeBits(header.entries[i].dtype));
+      values.push_back(ReadPthTensor(file, entry));
     } catch (const Error& error) {
       Require(error.code() == ErrorCode::kBadFile);  // the checksum
+      continue;
     }
+    Require(values.back().size() * 8 ==
+            static_cast<std::size_t>(ElementCount(entry.shape)) * DTypeBits(entry.dtype));
+    changes.push_back({entry, values.back()});  // a moved vector keeps its bytes' place
   }
+  AtomicFile output(std::filesystem::temp_directory_path() / "pth_fuzz.pth", Overwrite::kYes);
+  RewritePth(file, output, changes);  // never committed: no file appears
 }
 
 void Fuzz(const MemoryFile& memory) {
@@ -37,6 +48,7 @@ void Fuzz(const MemoryFile& memory) {
     const PthHeader header = ReadPthHeader(file);
     Require(IsPth(file));
     CheckTensors(file, header);
+    ReadAndRewrite(file, header);
     Require(!StateDictOf(header).empty());
   } catch (const Error& error) {
     Require(error.code() == ErrorCode::kBadFile || error.code() == ErrorCode::kUnsupported ||
