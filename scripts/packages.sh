@@ -5,7 +5,7 @@ readonly ESPALIER_BUILD_PACKAGES=(g++ cmake ninja-build libprotobuf-dev libonnx-
   libre2-dev libdnnl-dev libjpeg-dev libpng-dev zlib1g-dev liblzma-dev
   libcli11-dev nlohmann-json3-dev libfmt-dev libgtest-dev libgmock-dev libbenchmark-dev python3
   libtorch-dev libgloo-dev libopenblas0-pthread libyaml-cpp-dev)
-readonly ESPALIER_TEST_PACKAGES=(python3-venv libonnx-testdata)
+readonly ESPALIER_TEST_PACKAGES=(python3-venv libonnx-testdata python3-torch)
 
 # The system's own Python first: a pyenv shim in front of it may lack the venv module.
 ESPALIER_SYSTEM_PYTHON=/usr/bin/python3

@@ -2,6 +2,7 @@
 
 #include <c10/util/Exception.h>
 
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -26,6 +27,8 @@ auto WithTorchErrors(ErrorCode code, const std::string& what, Work&& work) {
     return std::forward<Work>(work)();
   } catch (const c10::Error& error) {
     throw Error(code, what + ": " + error.what_without_backtrace());
+  } catch (const std::runtime_error& error) {  // some checks of sizes throw it; ours is no child
+    throw Error(code, what + ": " + error.what());
   }
 }
 
