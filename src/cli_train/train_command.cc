@@ -152,7 +152,7 @@ int RunTraining(const TrainingOptions& options, const CommonOptions& common,
   if (model->graph() == nullptr) {
     throw Error(ErrorCode::kInvalidArgument, "training needs the network: give an ONNX model");
   }
-  train.masks = MasksFrom(options, *model);
+  if (!options.from_scratch || !options.pattern.empty()) train.masks = MasksFrom(options, *model);
   model->OpenOutput(options.output, options.force ? Overwrite::kYes : Overwrite::kNo);
   std::optional<OnnxModel> teacher;
   if (!options.teacher.empty()) teacher = ReadOnnx(options.teacher);
