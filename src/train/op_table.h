@@ -24,6 +24,8 @@ class ScopeRunner {
   virtual std::vector<at::Tensor> RunScope(int scope, std::span<const at::Tensor> inputs) = 0;
 };
 
+class SliceCuts;
+
 /// What an operator sees of one execution.
 struct OpCall {
   const Node& node;
@@ -32,7 +34,8 @@ struct OpCall {
   bool training = false;
   at::ScalarType real = at::kFloat;  ///< The type that all float values have.
   at::Device device = at::kCPU;      ///< Where float values are; integers stay on the CPU.
-  ScopeRunner* scopes = nullptr;     ///< For If, Loop and Scan.
+  ScopeRunner* scopes = nullptr;     ///< For If and Loop.
+  SliceCuts* cuts = nullptr;         ///< For Slice: what it shares with others of the same value.
 
   /// Whether input `index` is there.
   bool Has(std::size_t index) const { return index < inputs.size() && inputs[index].defined(); }

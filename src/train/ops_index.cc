@@ -103,7 +103,8 @@ Outputs OneHot(const OpCall& call) {
   const at::Tensor hot = wanted == at::arange(depth, wanted.options());
   const at::Tensor picked =
       at::where(hot, values.select(0, 1).to(hot.device()), values.select(0, 0).to(hot.device()));
-  return {picked.movedim(-1, axis < 0 ? axis + picked.dim() : axis)};
+  const at::Tensor placed = picked.movedim(-1, axis < 0 ? axis + picked.dim() : axis);
+  return {placed.is_floating_point() ? placed.to(call.device) : placed};
 }
 
 Outputs TopK(const OpCall& call) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "train/op_table.h"
+#include "train/slice_cuts.h"
 
 namespace espalier::train {
 namespace {
@@ -68,15 +69,23 @@ Outputs Split(const OpCall& call) {
   return at::split(x, (x.size(axis) + count - 1) / count, axis);
 }
 
+// A slice with a step above 0, cut to the axis.
+std::pair<std::int64_t, std::int64_t> ForwardRange(std::int64_t size, std::int64_t start,
+                                                   std::int64_t end) {
+  start = std::clamp<std::int64_t>(start < 0 ? start + size : start, 0, size);
+  end = std::clamp<std::int64_t>(end < 0 ? end + size : end, 0, size);
+  return {start, std::max(start, end)};
+}
+
 at::Tensor SliceAxis(const at::Tensor& x, std::int64_t axis, std::int64_t start, std::int64_t end,
                      std::int64_t step) {
   const std::int64_t size = x.size(axis);
+  if (step > 0) {
+    const auto [first, last] = ForwardRange(size, start, end);
+    return x.slice(axis, first, last, step);
+  }
   if (start < 0) start += size;
   if (end < 0) end = end < -size ? -1 : end + size;  // the smallest end means: before the first
-  if (step > 0) {
-    start = std::clamp<std::int64_t>(start, 0, size);
-    return x.slice(axis, start, std::clamp<std::int64_t>(end, start, std::max(start, size)), step);
-  }
   start = std::clamp<std::int64_t>(start, -1, size - 1);
   end = std::clamp<std::int64_t>(end, -1, start);
   return x.flip(axis).slice(axis, size - 1 - start, size - 1 - end, -step);
@@ -90,6 +99,11 @@ Outputs Slice(const OpCall& call) {
   std::iota(axes.begin(), axes.end(), 0);
   axes = call.IntsAt(3, "axes").value_or(axes);
   const auto steps = call.IntsAt(4, "steps").value_or(std::vector<std::int64_t>(starts.size(), 1));
+  if (call.cuts != nullptr && starts.size() == 1 && steps[0] == 1) {
+    const std::int64_t axis = Wrapped(axes[0], x.dim());
+    const auto [begin, end] = ForwardRange(x.size(axis), starts[0], ends[0]);
+    return {call.cuts->Take(x, axis, begin, end)};
+  }
   at::Tensor y = x;
   for (std::size_t i = 0; i < starts.size(); ++i) {
     y = SliceAxis(y, Wrapped(axes[i], x.dim()), starts[i], ends[i], steps[i]);

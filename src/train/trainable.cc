@@ -70,7 +70,15 @@ class Trainable::Execution final : public ScopeRunner {
     std::vector<at::Tensor> inputs;
     inputs.reserve(step.inputs.size());
     for (const int slot : step.inputs) inputs.push_back(slot < 0 ? at::Tensor() : value(slot));
-    const OpCall call{step.node, inputs, opset_, training_, network_.real_, network_.device_, this};
+    const OpCall call{
+        step.node,
+        inputs,
+        opset_,
+        training_,
+        network_.real_,
+        network_.device_,
+        this,
+        step.cuts < 0 ? nullptr : &network_.cuts_[static_cast<std::size_t>(step.cuts)]};
     Outputs outputs = RunOp(step, call);
     for (std::size_t i = 0; i < step.outputs.size(); ++i) {
       if (step.outputs[i] < 0) continue;
@@ -121,6 +129,7 @@ Trainable::Trainable(const Graph& graph) : graph_(graph) {
   MakeTensors();
   fused_ = FuseLayerNorms(graph_, &program_);
   FoldConstants();
+  for (const std::size_t count : FindSlicesOfOneValue(&program_)) cuts_.emplace_back(count);
   FindLastReaders(&program_);
 }
 

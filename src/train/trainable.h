@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "espalier/graph/graph.h"
+#include "train/slice_cuts.h"
 #include "train/trainable_program.h"
 #include "train/trainable_roles.h"
 
@@ -107,6 +108,7 @@ class Trainable {
   std::vector<at::Tensor> fixed_;  // by slot
   std::vector<TrainTensor> parameters_, buffers_;
   std::vector<InsertedNorm> norms_;
+  std::vector<SliceCuts> cuts_;
   /// Called with each step of the main graph and its first output, while calibrating.
   std::function<void(const Step&, const at::Tensor&)> observer_;
   at::ScalarType real_ = at::kFloat;

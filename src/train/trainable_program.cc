@@ -128,4 +128,19 @@ void FindLastReaders(TrainProgram* program) {
   }
 }
 
+std::vector<std::size_t> FindSlicesOfOneValue(TrainProgram* program) {
+  std::map<int, std::vector<Step*>> slices;
+  for (Step& step : program->scopes[0].steps) {
+    if (step.node.op_type == "Slice" && !step.inputs.empty())
+      slices[step.inputs[0]].push_back(&step);
+  }
+  std::vector<std::size_t> counts;
+  for (const auto& [slot, steps] : slices) {
+    if (steps.size() < 2) continue;
+    for (Step* const step : steps) step->cuts = static_cast<int>(counts.size());
+    counts.push_back(steps.size());
+  }
+  return counts;
+}
+
 }  // namespace espalier::train

@@ -17,6 +17,7 @@ struct Step {
   std::vector<int> inputs;    ///< -1 for an optional input left out.
   std::vector<int> outputs;   ///< -1 for an output that nobody wants.
   std::vector<int> released;  ///< Values that nobody needs after this step.
+  int cuts = -1;              ///< Index of what a Slice shares with others of the same value.
   int norm = -1;  ///< Index of the normalization that was inserted behind; -1 if there is none.
 };
 
@@ -44,6 +45,10 @@ TrainProgram MakeTrainProgram(const Graph& graph);
 
 /// Fills Step::released: each value goes with its last reader, also inside of branches.
 void FindLastReaders(TrainProgram* program);
+
+/// Gives the Slices of the main graph that cut the same value a number, Step::cuts.
+/// @return  How many there are for each number.
+std::vector<std::size_t> FindSlicesOfOneValue(TrainProgram* program);
 
 /// All slots that the step reads, those that its branches and bodies capture among them.
 std::vector<int> ReadsOf(const TrainProgram& program, const Step& step);

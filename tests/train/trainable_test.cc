@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "espalier/base/error.h"
 #include "espalier/onnx/onnx_file.h"
@@ -255,6 +256,62 @@ TEST(TrainableFusion, RefusesValuesInsideOfALayerNormalization) {
   ExpectError(ErrorCode::kInvalidArgument, "inside of a layer normalization", [&] {
     network.Forward({{"input", at::ones({1, 1, 28, 28})}}, true, inside);
   });
+}
+
+// Slices [0, a), [a, b), [b, size) with a and b from the caller.
+class NeighbouringSlices : public ::testing::Test {
+ protected:
+  NeighbouringSlices() {
+    GraphBuilder net;
+    net.Input("x", Dims{2, 6}).Input("a", Dims{1}).Input("b", Dims{1});
+    net.graph().scopes[0].inputs[1].dtype = net.graph().scopes[0].inputs[2].dtype = DType::kInt64;
+    net.Constant("begin", testing::IntVector({0}))
+        .Constant("end", testing::IntVector({1000}))
+        .Constant("axis", testing::IntVector({-1}))
+        .Add("Mul", {"x", "x"}, {"s"})
+        .Add("Slice", {"s", "begin", "a", "axis"}, {"first"})
+        .Add("Slice", {"s", "a", "b", "axis"}, {"second"})
+        .Add("Slice", {"s", "b", "end", "axis"}, {"third"})
+        .Output("first")
+        .Output("second")
+        .Output("third");
+    network_.emplace(net.graph());
+  }
+
+  void ExpectRight(std::int64_t a, std::int64_t b, std::int64_t size) {
+    const at::Tensor x = at::randn({2, size}).set_requires_grad(true);
+    const Values got = network_->Forward(
+        {{"x", x}, {"a", at::full({1}, a, at::kLong)}, {"b", at::full({1}, b, at::kLong)}}, true);
+    const at::Tensor square = (x * x).detach();
+    EXPECT_TRUE(got.at("first").equal(square.slice(1, 0, a)));
+    EXPECT_TRUE(got.at("second").equal(square.slice(1, a, b)));
+    EXPECT_TRUE(got.at("third").equal(square.slice(1, b)));
+    (got.at("first").sum() + 2 * got.at("second").sum() + 3 * got.at("third").sum()).backward();
+    at::Tensor factor = at::ones({2, size});
+    factor.slice(1, a, b).fill_(2);
+    factor.slice(1, b).fill_(3);
+    EXPECT_TRUE(x.grad().allclose(2 * x.detach() * factor)) << a << ' ' << b << ' ' << size;
+  }
+
+  std::optional<Trainable> network_;
+};
+
+TEST_F(NeighbouringSlices, AreRightInEachRunAndWhenTheCutsMove) {
+  for (int i = 0; i < 3; ++i) ExpectRight(2, 4, 6);
+  for (int i = 0; i < 3; ++i) ExpectRight(1, 4, 6);
+  for (int i = 0; i < 3; ++i) ExpectRight(1, 4, 9);
+  ExpectRight(2, 2, 6);
+}
+
+TEST_F(NeighbouringSlices, MayLeaveGaps) {
+  for (int i = 0; i < 3; ++i) {
+    const at::Tensor x = at::randn({2, 6});
+    const auto at = [](std::int64_t place) { return at::full({1}, place, at::kLong); };
+    const Values got = network_->Forward({{"x", x}, {"a", at(4)}, {"b", at(2)}}, true);
+    EXPECT_EQ(got.at("first").size(1), 4);
+    EXPECT_EQ(got.at("second").size(1), 0);
+    EXPECT_EQ(got.at("third").size(1), 4);
+  }
 }
 
 TEST(TrainableDropout, FollowsTorchsGenerator) {
