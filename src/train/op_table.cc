@@ -29,6 +29,26 @@ std::vector<std::span<const OpEntry>> Parts() {
 
 }  // namespace
 
+void ThrowMalformed(const Node& node, const std::string& problem) {
+  throw Error(ErrorCode::kBadFile, fmt::format("{} {}", NodeText(node), problem));
+}
+
+const at::Tensor& OpInputs::operator[](std::size_t index) const {
+  if (!Has(index)) ThrowMalformed(*node_, fmt::format("has no input {}", index));
+  return tensors_[index];
+}
+
+at::TensorList OpInputs::All() const {
+  for (std::size_t i = 0; i < size(); ++i) (*this)[i];
+  return {tensors_.data(), tensors_.size()};
+}
+
+std::vector<std::int64_t> OpCall::RequiredInts(std::size_t index,
+                                               const std::string& attribute) const {
+  if (const auto values = IntsAt(index, attribute)) return *values;
+  ThrowMalformed(node, fmt::format("has no {}", attribute));
+}
+
 std::int64_t OpCall::Int(const std::string& name, std::int64_t fallback) const {
   const auto* value = Find<std::int64_t>(node, name);
   return value == nullptr ? fallback : *value;
@@ -82,13 +102,24 @@ std::vector<std::int64_t> IntsOf(const at::Tensor& tensor) {
   return {begin, begin + flat.numel()};
 }
 
+at::IntArrayRef SpatialSizes(const OpCall& call, const at::Tensor& x) {
+  if (x.dim() < 3) ThrowMalformed(call.node, fmt::format("has an input of {} axes", x.dim()));
+  return x.sizes().slice(2);
+}
+
 std::vector<std::int64_t> WindowPads(const OpCall& call, at::IntArrayRef sizes,
                                      at::IntArrayRef kernel, at::IntArrayRef strides,
                                      at::IntArrayRef dilations) {
   const std::size_t rank = sizes.size();
+  for (const at::IntArrayRef list : {kernel, strides, dilations}) {
+    if (list.size() != rank || std::any_of(list.begin(), list.end(), [](auto n) { return n < 1; }))
+      ThrowMalformed(call.node, fmt::format("has a window that does not fit {} axes", rank));
+  }
   const std::string automatic = call.Text("auto_pad", "NOTSET");
   if (automatic == "NOTSET") {
-    return call.Ints("pads", std::vector<std::int64_t>(2 * rank, 0));
+    const auto pads = call.Ints("pads", std::vector<std::int64_t>(2 * rank, 0));
+    if (pads.size() != 2 * rank) ThrowMalformed(call.node, "has pads for other axes");
+    return pads;
   }
   std::vector<std::int64_t> pads(2 * rank, 0);
   if (automatic == "VALID") return pads;

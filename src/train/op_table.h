@@ -26,11 +26,31 @@ class ScopeRunner {
 
 class SliceCuts;
 
+/// A node's inputs; asking for one that the file left out is an error, not a crash.
+class OpInputs {
+ public:
+  /// Borrows both. Undefined tensors stand for optional inputs left out.
+  OpInputs(const Node& node, std::span<const at::Tensor> tensors)
+      : node_(&node), tensors_(tensors) {}
+
+  std::size_t size() const { return tensors_.size(); }
+  bool Has(std::size_t index) const { return index < size() && tensors_[index].defined(); }
+  /// @throws Error  kBadFile, naming the node, if it is not there.
+  const at::Tensor& operator[](std::size_t index) const;
+  /// All of them.
+  /// @throws Error  kBadFile if one is left out.
+  at::TensorList All() const;
+
+ private:
+  const Node* node_;
+  std::span<const at::Tensor> tensors_;
+};
+
 /// What an operator sees of one execution.
 struct OpCall {
   const Node& node;
-  std::span<const at::Tensor> inputs;  ///< Undefined for an optional input left out.
-  std::int64_t opset = 0;              ///< Of ONNX's own domain.
+  OpInputs inputs;
+  std::int64_t opset = 0;  ///< Of ONNX's own domain.
   bool training = false;
   at::ScalarType real = at::kFloat;  ///< The type that all float values have.
   at::Device device = at::kCPU;      ///< Where float values are; integers stay on the CPU.
@@ -38,7 +58,7 @@ struct OpCall {
   SliceCuts* cuts = nullptr;         ///< For Slice: what it shares with others of the same value.
 
   /// Whether input `index` is there.
-  bool Has(std::size_t index) const { return index < inputs.size() && inputs[index].defined(); }
+  bool Has(std::size_t index) const { return inputs.Has(index); }
   /// The input, or an undefined tensor.
   at::Tensor In(std::size_t index) const { return Has(index) ? inputs[index] : at::Tensor(); }
 
@@ -54,6 +74,9 @@ struct OpCall {
   /// nothing if both are absent.
   std::optional<std::vector<std::int64_t>> IntsAt(std::size_t index,
                                                   const std::string& attribute) const;
+  /// The same where the list has to be there.
+  /// @throws Error  kBadFile, naming the node.
+  std::vector<std::int64_t> RequiredInts(std::size_t index, const std::string& attribute) const;
 };
 
 /// An operator's outputs, in order.
@@ -90,12 +113,21 @@ std::span<const OpEntry> ReduceOps();      // ops_reduce.cc
 std::span<const OpEntry> ResizeOps();      // ops_resize.cc
 std::span<const OpEntry> ShapeOps();       // ops_shape.cc
 
+/// Ends a run on a node whose file makes no sense.
+/// @param problem  The end of a sentence that begins with the node, as "has no pads".
+[[noreturn]] void ThrowMalformed(const Node& node, const std::string& problem);
+
 /// A tensor's elements as integers.
 std::vector<std::int64_t> IntsOf(const at::Tensor& tensor);
+
+/// The sizes behind batch and channels.
+/// @throws Error  kBadFile, naming the node, if there are none.
+at::IntArrayRef SpatialSizes(const OpCall& call, const at::Tensor& x);
 
 /// Pads of a window operator, begins first, from `pads` or `auto_pad`.
 /// @param sizes   Spatial sizes of the input.
 /// @param kernel  One for each of them, as strides and dilations.
+/// @throws Error  kBadFile, naming the node, if counts differ or one is below 1.
 std::vector<std::int64_t> WindowPads(const OpCall& call, at::IntArrayRef sizes,
                                      at::IntArrayRef kernel, at::IntArrayRef strides,
                                      at::IntArrayRef dilations);

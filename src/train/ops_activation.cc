@@ -1,4 +1,5 @@
-#include <cmath>
+#include <ATen/WrapDimUtils.h>
+
 #include <limits>
 
 #include "train/op_table.h"
@@ -77,7 +78,7 @@ Outputs Softmax(const OpCall& call) {
   const at::Tensor& x = call.inputs[0];
   if (call.opset >= 13) return {at::softmax(x, call.Int("axis", -1))};
   // Before opset 13 all axes from `axis` on are one.
-  const std::int64_t axis = call.Int("axis", 1) + (call.Int("axis", 1) < 0 ? x.dim() : 0);
+  const std::int64_t axis = at::maybe_wrap_dim(call.Int("axis", 1), x.dim());
   if (axis == x.dim() - 1) return {at::softmax(x, axis)};
   return {at::softmax(at::flatten(x, axis), axis).reshape(x.sizes())};
 }
@@ -85,7 +86,7 @@ Outputs Softmax(const OpCall& call) {
 Outputs LogSoftmax(const OpCall& call) {
   const at::Tensor& x = call.inputs[0];
   if (call.opset >= 13) return {at::log_softmax(x, call.Int("axis", -1))};
-  const std::int64_t axis = call.Int("axis", 1) + (call.Int("axis", 1) < 0 ? x.dim() : 0);
+  const std::int64_t axis = at::maybe_wrap_dim(call.Int("axis", 1), x.dim());
   return {at::log_softmax(at::flatten(x, axis), axis).reshape(x.sizes())};
 }
 

@@ -101,7 +101,7 @@ Outputs Identity(const OpCall& call) { return {call.inputs[0]}; }
 
 Outputs Cumulate(const OpCall& call) {
   const at::Tensor& x = call.inputs[0];
-  const std::int64_t axis = IntsOf(call.inputs[1])[0];
+  const std::int64_t axis = call.inputs[1].item().toLong();
   const bool backwards = call.Int("reverse", 0) != 0;
   const at::Tensor seen = backwards ? at::flip(x, axis) : x;
   at::Tensor sum = at::cumsum(seen, axis);

@@ -14,11 +14,11 @@ struct Window {
 };
 
 Window ReadWindow(const OpCall& call, const at::Tensor& x, const at::Tensor& w) {
-  const std::size_t rank = static_cast<std::size_t>(x.dim()) - 2;
+  const at::IntArrayRef sizes = SpatialSizes(call, x);
+  const std::size_t rank = sizes.size();
   const std::vector<std::int64_t> ones(rank, 1);
   Window window{call.Ints("strides", ones), call.Ints("dilations", ones), {}, call.Int("group", 1)};
-  window.pads =
-      WindowPads(call, x.sizes().slice(2), w.sizes().slice(2), window.strides, window.dilations);
+  window.pads = WindowPads(call, sizes, SpatialSizes(call, w), window.strides, window.dilations);
   return window;
 }
 
@@ -66,6 +66,9 @@ Outputs ConvTranspose(const OpCall& call) {
   const std::size_t rank = window.strides.size();
   if (call.Text("auto_pad", "NOTSET") != "NOTSET") window.pads.assign(2 * rank, 0);
   const auto extra = call.Ints("output_padding", std::vector<std::int64_t>(rank, 0));
+  const std::size_t shape = call.Ints("output_shape").size();
+  if (extra.size() != rank || (shape != 0 && shape < rank))
+    ThrowMalformed(call.node, "has output_padding or output_shape for other axes");
   FitOutputShape(call, x, w, extra, &window);
   // torch takes one pad an axis and an output padding below the stride: the whole result is
   // computed and cut, which says every pair of pads, negative ones too.

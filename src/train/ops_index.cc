@@ -1,3 +1,5 @@
+#include <ATen/WrapDimUtils.h>
+
 #include <utility>
 
 #include "train/op_table.h"
@@ -13,8 +15,8 @@ at::Tensor Wrapped(const OpCall& call, std::size_t input, std::int64_t size) {
 
 Outputs Gather(const OpCall& call) {
   const at::Tensor& x = call.inputs[0];
-  const std::int64_t axis = call.Int("axis", 0) + (call.Int("axis", 0) < 0 ? x.dim() : 0);
-  if (call.inputs[1].dim() == 0) return {x.select(axis, IntsOf(call.inputs[1])[0])};
+  const std::int64_t axis = at::maybe_wrap_dim(call.Int("axis", 0), x.dim(), false);
+  if (call.inputs[1].dim() == 0) return {x.select(axis, call.inputs[1].item().toLong())};
   const at::Tensor index = Wrapped(call, 1, x.size(axis));
   std::vector<std::int64_t> shape = x.sizes().vec();
   shape.erase(shape.begin() + axis);
@@ -60,6 +62,8 @@ Outputs GatherNd(const OpCall& call) {
   const at::Tensor index = call.inputs[1].to(x.device(), at::kLong);
   const std::int64_t batch = call.Int("batch_dims", 0);
   const std::int64_t picked = batch + index.size(-1);
+  if (batch < 0 || batch >= index.dim() || picked > x.dim())
+    ThrowMalformed(call.node, "has indices for more axes than there are");
   std::vector<std::int64_t> shape(index.sizes().begin(), index.sizes().end() - 1);
   shape.insert(shape.end(), x.sizes().begin() + picked, x.sizes().end());
   return {AsRows(x, picked).index_select(0, RowNumbers(x, index, batch)).reshape(shape)};
@@ -95,7 +99,7 @@ std::string RefuseReduction(const Node& node) {
 }
 
 Outputs OneHot(const OpCall& call) {
-  const std::int64_t depth = IntsOf(call.inputs[1])[0];
+  const std::int64_t depth = call.inputs[1].item().toLong();
   const at::Tensor index = call.inputs[0].to(at::kLong);
   const at::Tensor values = call.inputs[2];
   const std::int64_t axis = call.Int("axis", -1);
@@ -108,7 +112,7 @@ Outputs OneHot(const OpCall& call) {
 }
 
 Outputs TopK(const OpCall& call) {
-  const std::int64_t k = call.Has(1) ? IntsOf(call.inputs[1])[0] : call.Int("k", 1);
+  const std::int64_t k = call.Has(1) ? call.inputs[1].item().toLong() : call.Int("k", 1);
   auto [values, places] = at::topk(call.inputs[0], k, call.Int("axis", -1),
                                    call.Int("largest", 1) != 0, call.Int("sorted", 1) != 0);
   return {values, places};

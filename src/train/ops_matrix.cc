@@ -17,8 +17,7 @@ Outputs Gemm(const OpCall& call) {
 }
 
 Outputs Einsum(const OpCall& call) {
-  return {at::einsum(call.Text("equation", ""),
-                     at::TensorList(call.inputs.data(), call.inputs.size()))};
+  return {at::einsum(call.Text("equation", ""), call.inputs.All())};
 }
 
 constexpr OpEntry kOps[] = {

@@ -1,3 +1,6 @@
+#include <ATen/WrapDimUtils.h>
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 #include <optional>
@@ -9,7 +12,10 @@
 namespace espalier::train {
 namespace {
 
-std::int64_t Wrapped(std::int64_t axis, std::int64_t rank) { return axis < 0 ? axis + rank : axis; }
+// @throws c10::Error  if there is no such axis.
+std::int64_t Wrapped(std::int64_t axis, std::int64_t rank) {
+  return at::maybe_wrap_dim(axis, rank, /*wrap_scalar=*/false);
+}
 
 Outputs Reshape(const OpCall& call) {
   const at::Tensor& x = call.inputs[0];
@@ -24,7 +30,8 @@ Outputs Reshape(const OpCall& call) {
 
 Outputs Flatten(const OpCall& call) {
   const at::Tensor& x = call.inputs[0];
-  const std::int64_t axis = Wrapped(call.Int("axis", 1), x.dim());
+  std::int64_t axis = call.Int("axis", 1);
+  if (axis < 0) axis += x.dim();
   std::int64_t rows = 1;
   for (std::int64_t i = 0; i < axis; ++i) rows *= x.size(i);
   return {x.reshape({rows, rows == 0 ? 0 : x.numel() / rows})};
@@ -57,15 +64,13 @@ Outputs Transpose(const OpCall& call) {
   return {call.inputs[0].permute(call.Ints("perm", order))};
 }
 
-Outputs Concat(const OpCall& call) {
-  return {at::cat(at::TensorList(call.inputs.data(), call.inputs.size()), call.Int("axis", 1))};
-}
+Outputs Concat(const OpCall& call) { return {at::cat(call.inputs.All(), call.Int("axis", 1))}; }
 
 Outputs Split(const OpCall& call) {
   const at::Tensor& x = call.inputs[0];
   const std::int64_t axis = Wrapped(call.Int("axis", 0), x.dim());
   if (const auto sizes = call.IntsAt(1, "split")) return at::split_with_sizes(x, *sizes, axis);
-  const auto count = static_cast<std::int64_t>(call.node.outputs.size());
+  const auto count = static_cast<std::int64_t>(call.node.outputs.size());  // at least 1
   return at::split(x, (x.size(axis) + count - 1) / count, axis);
 }
 
@@ -93,12 +98,15 @@ at::Tensor SliceAxis(const at::Tensor& x, std::int64_t axis, std::int64_t start,
 
 Outputs Slice(const OpCall& call) {
   const at::Tensor& x = call.inputs[0];
-  const auto starts = *call.IntsAt(1, "starts");
-  const auto ends = *call.IntsAt(2, "ends");
+  const auto starts = call.RequiredInts(1, "starts");
+  const auto ends = call.RequiredInts(2, "ends");
   std::vector<std::int64_t> axes(starts.size());
   std::iota(axes.begin(), axes.end(), 0);
   axes = call.IntsAt(3, "axes").value_or(axes);
   const auto steps = call.IntsAt(4, "steps").value_or(std::vector<std::int64_t>(starts.size(), 1));
+  for (const std::size_t count : {ends.size(), axes.size(), steps.size()}) {
+    if (count != starts.size()) ThrowMalformed(call.node, "has lists of different lengths");
+  }
   if (call.cuts != nullptr && starts.size() == 1 && steps[0] == 1) {
     const std::int64_t axis = Wrapped(axes[0], x.dim());
     const auto [begin, end] = ForwardRange(x.size(axis), starts[0], ends[0]);
@@ -125,13 +133,14 @@ at::Tensor PadSources(const std::string& mode, std::int64_t size, std::int64_t b
 Outputs Pad(const OpCall& call) {
   const at::Tensor& x = call.inputs[0];
   const auto rank = static_cast<std::size_t>(x.dim());
-  const auto given = *call.IntsAt(1, "pads");
+  const auto given = call.RequiredInts(1, "pads");
   std::vector<std::int64_t> axes(rank);
   std::iota(axes.begin(), axes.end(), 0);
   if (call.Has(3)) axes = IntsOf(call.inputs[3]);
+  if (given.size() != 2 * axes.size()) ThrowMalformed(call.node, "has pads for other axes");
   std::vector<std::int64_t> pads(2 * rank, 0);
   for (std::size_t i = 0; i < axes.size(); ++i) {
-    const auto axis = static_cast<std::size_t>(Wrapped(axes[i], x.dim()));
+    const auto axis = static_cast<std::size_t>(at::maybe_wrap_dim(axes[i], x.dim(), false));
     pads[axis] = given[i];
     pads[rank + axis] = given[axes.size() + i];
   }
@@ -167,6 +176,7 @@ Outputs Tile(const OpCall& call) { return {call.inputs[0].repeat(IntsOf(call.inp
 Outputs DepthToSpace(const OpCall& call) {
   const at::Tensor& x = call.inputs[0];
   const std::int64_t block = call.Int("blocksize", 1);
+  if (block < 1) ThrowMalformed(call.node, fmt::format("has blocks of {}", block));
   if (call.Text("mode", "DCR") == "CRD") return {at::pixel_shuffle(x, block)};
   const std::int64_t n = x.size(0), c = x.size(1) / (block * block), h = x.size(2), w = x.size(3);
   return {x.reshape({n, block, block, c, h, w})
@@ -177,6 +187,7 @@ Outputs DepthToSpace(const OpCall& call) {
 Outputs SpaceToDepth(const OpCall& call) {
   const at::Tensor& x = call.inputs[0];
   const std::int64_t block = call.Int("blocksize", 1);
+  if (block < 1) ThrowMalformed(call.node, fmt::format("has blocks of {}", block));
   const std::int64_t n = x.size(0), c = x.size(1), h = x.size(2) / block, w = x.size(3) / block;
   return {x.reshape({n, c, h, block, w, block})
               .permute({0, 3, 5, 1, 2, 4})
@@ -184,7 +195,7 @@ Outputs SpaceToDepth(const OpCall& call) {
 }
 
 Outputs Trilu(const OpCall& call) {
-  const std::int64_t k = call.Has(1) ? IntsOf(call.inputs[1])[0] : 0;
+  const std::int64_t k = call.Has(1) ? call.inputs[1].item().toLong() : 0;
   const at::Tensor& x = call.inputs[0];
   return {call.Int("upper", 1) != 0 ? at::triu(x, k) : at::tril(x, k)};
 }

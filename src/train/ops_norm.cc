@@ -1,3 +1,5 @@
+#include <ATen/WrapDimUtils.h>
+
 #include <utility>
 
 #include "train/batch_norm.h"
@@ -46,7 +48,7 @@ Outputs InstanceNormalization(const OpCall& call) {
 
 Outputs LayerNormalization(const OpCall& call) {
   const at::Tensor& x = call.inputs[0];
-  const std::int64_t axis = call.Int("axis", -1) + (call.Int("axis", -1) < 0 ? x.dim() : 0);
+  const std::int64_t axis = at::maybe_wrap_dim(call.Int("axis", -1), x.dim());
   const at::IntArrayRef shape = x.sizes().slice(static_cast<std::size_t>(axis));
   const auto full = [&](const at::Tensor& vector) {
     return vector.defined() ? vector.expand(shape) : vector;
@@ -66,6 +68,9 @@ std::string RefuseStatistics(const Node& node) {
 Outputs GroupNormalization(const OpCall& call) {
   const at::Tensor& x = call.inputs[0];
   const std::int64_t groups = call.Int("num_groups", 1);
+  if (call.inputs[1].dim() != 1 || call.inputs[1].numel() == 0 || call.inputs[2].dim() != 1 ||
+      call.inputs[2].numel() == 0)
+    ThrowMalformed(call.node, "has a scale or bias that is no vector");
   const auto per_channel = [&](const at::Tensor& vector) {
     return vector.size(0) == x.size(1) ? vector
                                        : vector.repeat_interleave(x.size(1) / vector.size(0));

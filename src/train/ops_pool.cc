@@ -16,7 +16,8 @@ struct Window {
 // ONNX rounds up only where a window begins inside the input or the pad before it; so do we, by
 // padding behind, since torch cannot pad the two ends differently.
 Window ReadWindow(const OpCall& call, const at::Tensor& x) {
-  const std::size_t rank = static_cast<std::size_t>(x.dim()) - 2;
+  const at::IntArrayRef sizes = SpatialSizes(call, x);
+  const std::size_t rank = sizes.size();
   const std::vector<std::int64_t> ones(rank, 1);
   Window window{call.Ints("kernel_shape"),
                 call.Ints("strides", ones),
@@ -24,8 +25,7 @@ Window ReadWindow(const OpCall& call, const at::Tensor& x) {
                 {},
                 {},
                 {}};
-  window.pads =
-      WindowPads(call, x.sizes().slice(2), window.kernel, window.strides, window.dilations);
+  window.pads = WindowPads(call, sizes, window.kernel, window.strides, window.dilations);
   const bool up = call.Int("ceil_mode", 0) != 0;
   for (std::size_t i = 0; i < rank; ++i) {
     const std::int64_t size = x.size(static_cast<std::int64_t>(i) + 2);

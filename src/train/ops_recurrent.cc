@@ -75,6 +75,8 @@ std::vector<std::string> DefaultActivations(const std::string& op) {
   return {"Tanh"};
 }
 
+std::int64_t GatesOf(const std::string& op) { return op == "LSTM" ? 4 : op == "GRU" ? 3 : 1; }
+
 std::vector<std::string> ActivationsOf(const Node& node) {
   const auto found = node.attributes.find("activations");
   if (found == node.attributes.end()) return {};
@@ -87,8 +89,12 @@ Direction ReadDirection(const OpCall& call, std::int64_t which, std::int64_t bat
     return call.Has(input) ? call.inputs[input].select(0, which) : at::Tensor();
   };
   Direction d;
-  d.w = part(1), d.r = part(2), d.peepholes = part(7);
+  d.w = call.inputs[1].select(0, which), d.r = call.inputs[2].select(0, which);
+  d.peepholes = part(7);
   const std::int64_t gates = d.w.size(0), size = d.r.size(-1);
+  if (d.w.dim() != 2 || d.r.dim() != 2 || gates != GatesOf(call.node.op_type) * size ||
+      d.r.size(0) != gates)
+    ThrowMalformed(call.node, "has weights that do not fit its gates");
   const at::Tensor bias = call.Has(3) ? part(3) : at::zeros({2 * gates}, d.w.options());
   d.input_bias = bias.slice(0, 0, gates), d.state_bias = bias.slice(0, gates, 2 * gates);
   const auto state = [&](std::size_t input) {

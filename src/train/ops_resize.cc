@@ -1,3 +1,5 @@
+#include <ATen/WrapDimUtils.h>
+
 #include <cmath>
 #include <numeric>
 
@@ -85,8 +87,9 @@ Sizes ReadSizes(const OpCall& call, const at::Tensor& x) {
   const std::size_t scales_at = call.opset < 11 ? 1 : 2;
   if (call.Has(scales_at) && call.inputs[scales_at].numel() > 0) {
     const std::vector<double> scales = DoublesOf(call.inputs[scales_at]);
+    if (scales.size() != axes.size()) ThrowMalformed(call.node, "has scales for other axes");
     for (std::size_t i = 0; i < axes.size(); ++i) {
-      const auto axis = static_cast<std::size_t>(axes[i] < 0 ? axes[i] + x.dim() : axes[i]);
+      const auto axis = static_cast<std::size_t>(at::maybe_wrap_dim(axes[i], x.dim(), false));
       sizes.scales[axis] = scales[i];
       sizes.out[axis] =
           static_cast<std::int64_t>(std::floor(static_cast<double>(x.size(axis)) * scales[i]));
@@ -94,8 +97,9 @@ Sizes ReadSizes(const OpCall& call, const at::Tensor& x) {
     return sizes;
   }
   const std::vector<std::int64_t> out = IntsOf(call.inputs[3]);
+  if (out.size() != axes.size()) ThrowMalformed(call.node, "has sizes for other axes");
   for (std::size_t i = 0; i < axes.size(); ++i) {
-    const auto axis = static_cast<std::size_t>(axes[i] < 0 ? axes[i] + x.dim() : axes[i]);
+    const auto axis = static_cast<std::size_t>(at::maybe_wrap_dim(axes[i], x.dim(), false));
     sizes.out[axis] = out[i];
     sizes.scales[axis] = static_cast<double>(out[i]) / static_cast<double>(x.size(axis));
   }
@@ -138,10 +142,12 @@ Outputs Upsample(const OpCall& call) {
   // Opset 7 had the scales as an attribute.
   if (call.Has(1)) return Resize(call);
   const auto found = call.node.attributes.find("scales");
+  if (found == call.node.attributes.end()) ThrowMalformed(call.node, "has no scales");
   const auto scales = std::get<std::vector<float>>(found->second);
   at::Tensor scale = at::empty({static_cast<std::int64_t>(scales.size())}, at::kFloat);
   std::copy(scales.begin(), scales.end(), scale.data_ptr<float>());
-  const std::vector<at::Tensor> inputs = {call.inputs[0], scale};
+  const std::vector<at::Tensor> tensors = {call.inputs[0], scale};
+  const OpInputs inputs(call.node, tensors);
   OpCall with_scales = {call.node, inputs,      call.opset, call.training,
                         call.real, call.device, call.scopes};
   return Resize(with_scales);

@@ -72,7 +72,7 @@ class Trainable::Execution final : public ScopeRunner {
     for (const int slot : step.inputs) inputs.push_back(slot < 0 ? at::Tensor() : value(slot));
     const OpCall call{
         step.node,
-        inputs,
+        OpInputs(step.node, inputs),
         opset_,
         training_,
         network_.real_,
@@ -101,9 +101,13 @@ class Trainable::Execution final : public ScopeRunner {
       if (step.norm >= 0) outputs[0] = Normalized(step.norm, outputs[0]);
       if (network_.observer_) network_.observer_(step, outputs[0]);
       return outputs;
+    } catch (const Error&) {
+      throw;
     } catch (const c10::Error& error) {
       throw Error(ErrorCode::kShapeMismatch,
                   fmt::format("{}: {}", NodeText(step.node), error.what_without_backtrace()));
+    } catch (const std::exception& error) {  // of the standard library, on a malformed node
+      throw Error(ErrorCode::kBadFile, fmt::format("{}: {}", NodeText(step.node), error.what()));
     }
   }
 
@@ -142,7 +146,9 @@ void Trainable::SeparateMergedConstants() {
     if (graph_.constants[i].scope == 0) constants.emplace(graph_.constants[i].name, i);
   }
   std::erase_if(scope.nodes, [&](const Node& node) {
-    if (node.op_type != "Identity" || !node.domain.empty() || node.inputs.size() != 1) return false;
+    if (node.op_type != "Identity" || !node.domain.empty() || node.inputs.size() != 1 ||
+        node.outputs.empty())
+      return false;
     const auto found = constants.find(node.inputs[0]);
     if (found == constants.end() || IsOutput(scope, node.outputs[0])) return false;
     Constant copy{node.outputs[0], 0, graph_.constants[found->second].tensor};

@@ -24,7 +24,9 @@ class LayerNormFuser {
         ++readers_[slot];
         reader_[slot] = &step;
       }
-      for (const int slot : step.outputs) maker_[slot] = &step;
+      for (const int slot : step.outputs) {
+        if (slot >= 0) maker_[slot] = &step;
+      }
     }
   }
 

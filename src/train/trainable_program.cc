@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <set>
 #include <utility>
 
@@ -62,12 +64,22 @@ class Builder {
 
   Step BuildStep(int scope, const Node& node) {
     Step step{scope, node, RequiredOp(node), {}, {}, {}};
+    CheckCounts(node);
     for (const std::string& input : node.inputs) {
       step.inputs.push_back(Find(scope, input, NodeText(node)));
     }
     for (const auto& [attribute, subgraph] : node.subgraphs) BuildScope(subgraph);
     for (const std::string& output : node.outputs) step.outputs.push_back(Define(scope, output));
     return step;
+  }
+
+  // What the searches for weights and patterns take for granted.
+  static void CheckCounts(const Node& node) {
+    constexpr std::array kBinary = {"Add", "Sub", "Mul", "Div", "Pow", "MatMul"};
+    const bool binary = std::find(kBinary.begin(), kBinary.end(), node.op_type) != kBinary.end();
+    if (node.outputs.empty() || node.inputs.empty() || (binary && node.inputs.size() != 2))
+      ThrowMalformed(node, fmt::format("has {} inputs and {} outputs", node.inputs.size(),
+                                       node.outputs.size()));
   }
 
   static const OpEntry* RequiredOp(const Node& node) {
