@@ -1,7 +1,9 @@
 #include "train/batch_norm_insertion.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "espalier/onnx/onnx_file.h"
 #include "espalier/runtime/session.h"
@@ -133,6 +135,33 @@ TEST(InsertBatchNorm, WritesAResNetThatRunsAsItWasTrained) {
   EXPECT_LE(Difference(ToTorch(session.Run({{input, x}}).at(output)),
                        network.Forward(batch, false).at(output)),
             1e-4);
+}
+
+// The whole way through files: a convolution that has no bias gets one.
+TEST(InsertBatchNorm, AddsAMissingBiasToTheFile) {
+  const auto path = SharedFile("models/cifar_resnet20.onnx");
+  if (path.empty()) GTEST_SKIP() << "no models/cifar_resnet20.onnx; set ESPALIER_SHARED";
+  const auto file =
+      std::filesystem::temp_directory_path() / fmt::format("espalier_norm_{}.onnx", getpid());
+  OnnxModel model = ReadOnnx(path);
+  model.graph.scopes[0].nodes[0].inputs.resize(2);
+  WriteOnnx(model, file, Overwrite::kYes);
+  model = ReadOnnx(file);
+  Trainable network(model.graph);
+  at::manual_seed(2);
+  const Batch batch = {{model.graph.scopes[0].inputs[0].name, at::randn({4, 3, 32, 32})}};
+  InsertBatchNorm(&network, std::vector<Batch>{batch});
+  network.Forward(batch, /*training=*/true);  // moves the running statistics
+  network.WriteTo(&model.graph);
+  WriteOnnx(model, file, Overwrite::kYes);
+  const OnnxModel written = ReadOnnx(file);
+  std::filesystem::remove(file);
+  EXPECT_EQ(written.graph.scopes[0].nodes[0].inputs.size(), 3u);
+  Trainable plain(written.graph);
+  const at::NoGradGuard no_grad;
+  EXPECT_LE(Difference(plain.Forward(batch, false).begin()->second,
+                       network.Forward(batch, false).begin()->second),
+            1e-5);
 }
 
 }  // namespace
