@@ -66,6 +66,10 @@ class NormInserter {
     return nullptr;
   }
 
+  const std::string& NameOf(int slot) const {
+    return network_.program_.names[static_cast<std::size_t>(slot)];
+  }
+
   void FindCandidates() {
     std::map<int, int> readers;
     std::set<int> normalised;
@@ -112,7 +116,7 @@ class NormInserter {
   }
 
   void AddNorm(Step* step, const ChannelMoments& moments, std::set<std::string>* dropped) {
-    const std::string& weight = ParameterOf(step->inputs[1])->name;
+    const std::string& weight = NameOf(step->inputs[1]);
     const at::TensorOptions real = at::TensorOptions(network_.real_).device(network_.device_);
     const at::Tensor shift = moments.mean.to(real);
     const at::Tensor variance = (moments.squares / static_cast<double>(moments.count)).to(real);
@@ -121,13 +125,13 @@ class NormInserter {
     at::Tensor mean = shift.clone();
     InsertedNorm norm;
     norm.weight = weight;
-    norm.output = network_.program_.names[static_cast<std::size_t>(step->outputs[0])];
+    norm.output = NameOf(step->outputs[0]);
     norm.adds_bias = step->inputs.size() < 3 || step->inputs[2] < 0;
     if (norm.adds_bias) {
       norm.bias = FreshName(weight + ".bias");
     } else {
       const TrainTensor* const bias = ParameterOf(step->inputs[2]);
-      norm.bias = bias->name;
+      norm.bias = NameOf(step->inputs[2]);
       mean -= bias->tensor;
       dropped->insert(bias->name);
       step->inputs[2] = -1;

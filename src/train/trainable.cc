@@ -172,6 +172,7 @@ void Trainable::MakeTensors() {
     if (graph_.constants[i].scope == 0) stored[graph_.constants[i].name] = static_cast<int>(i);
   }
   for (const auto& [name, source] : merged_) stored[name] = stored.at(source);
+  std::set<std::string> names;
   fixed_.resize(static_cast<std::size_t>(program_.slot_count()));
   for (int slot = 0; slot < program_.slot_count(); ++slot) {
     const int index = program_.constants[static_cast<std::size_t>(slot)];
@@ -185,7 +186,9 @@ void Trainable::MakeTensors() {
       continue;
     }
     auto& list = role == ConstantRole::kBuffer ? buffers_ : parameters_;
-    list.push_back({constant.name, tensor, role == ConstantRole::kWeight,
+    std::string name = constant.name;
+    if (!names.insert(name).second) name = fmt::format("{}@{}", name, constant.scope);
+    list.push_back({std::move(name), tensor, role == ConstantRole::kWeight,
                     constant.scope == 0 ? stored.at(constant.name) : index, slot});
     tensor.set_requires_grad(role != ConstantRole::kBuffer);
   }

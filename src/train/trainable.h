@@ -19,7 +19,8 @@ namespace espalier::train {
 
 /// A tensor of the network that training changes.
 struct TrainTensor {
-  std::string name;    ///< Value name in the graph; unique.
+  /// Value name in the graph; unique: where branches use a name again, with "@" and the scope.
+  std::string name;
   at::Tensor tensor;   ///< A leaf; parameters require gradients.
   bool decay = false;  ///< Whether weight decay applies: matrices of layers and embeddings.
   /// Index in Graph::constants of the stored values; the same for parameters that an exporter had

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "espalier/base/error.h"
@@ -18,6 +19,11 @@ ConstantPlaces PlacesOf(const Graph& graph) {
     places.emplace(std::pair(graph.constants[i].scope, graph.constants[i].name), i);
   }
   return places;
+}
+
+std::size_t PlaceOf(const ConstantPlaces& places, int scope, const std::string& name) {
+  if (const auto found = places.find({scope, name}); found != places.end()) return found->second;
+  throw Error(ErrorCode::kInternal, fmt::format("the graph to write has no constant '{}'", name));
 }
 
 Node* NodeOf(Graph* graph, const std::string& output) {
@@ -67,7 +73,7 @@ std::map<std::string, at::Tensor> Trainable::MainValues() const {
     for (const TrainTensor& tensor : *list) {
       if (tensor.slot < 0 || program_.defined_in[static_cast<std::size_t>(tensor.slot)] != 0)
         continue;
-      values[tensor.name] = tensor.tensor.detach();
+      values[program_.names[static_cast<std::size_t>(tensor.slot)]] = tensor.tensor.detach();
     }
   }
   for (const InsertedNorm& norm : norms_) FoldNorm(norm, parameters_, buffers_, &values);
@@ -78,15 +84,21 @@ void Trainable::WriteTo(Graph* graph) const {
   const at::NoGradGuard no_grad;
   const std::map<std::string, at::Tensor> values = MainValues();
   const ConstantPlaces places = PlacesOf(*graph);
+  std::set<std::string> added;  // what the caller's graph may not have yet
+  for (const auto& [name, source] : merged_) added.insert(name);
+  for (const InsertedNorm& norm : norms_) {
+    if (norm.adds_bias) added.insert(norm.bias);
+  }
   for (const auto& [name, tensor] : values) {
-    if (const auto found = places.find({0, name}); found != places.end())
-      Store(tensor, &graph->constants[found->second]);
+    if (added.contains(name) && !places.contains({0, name})) continue;
+    Store(tensor, &graph->constants[PlaceOf(places, 0, name)]);
   }
   for (const auto* list : {&parameters_, &buffers_}) {
     for (const TrainTensor& tensor : *list) {
       if (tensor.slot < 0) continue;
       const int scope = program_.defined_in[static_cast<std::size_t>(tensor.slot)];
-      if (scope != 0) Store(tensor.tensor, &graph->constants[places.at({scope, tensor.name})]);
+      const std::string& name = program_.names[static_cast<std::size_t>(tensor.slot)];
+      if (scope != 0) Store(tensor.tensor, &graph->constants[PlaceOf(places, scope, name)]);
     }
   }
   WriteMerged(values, graph);

@@ -128,6 +128,8 @@ TEST_F(SmallNet, RefusesToWriteIntoAnotherGraph) {
   Trainable network(net_.graph());
   net_.graph().constants[1].tensor = Weight({5});
   ExpectError(ErrorCode::kInternal, "'b'", [&] { network.WriteTo(&net_.graph()); });
+  net_.graph().constants[1].name = "c";
+  ExpectError(ErrorCode::kInternal, "has no constant 'b'", [&] { network.WriteTo(&net_.graph()); });
 }
 
 TEST_F(SmallNet, RoundsToTheStoredType) {
@@ -347,6 +349,8 @@ TEST(TrainableBranches, WriteTheirOwnConstants) {
   Trainable network(net.graph());
   ASSERT_EQ(network.parameters().size(), 2u);
   EXPECT_EQ(network.parameters()[0].constant, 1);
+  EXPECT_EQ(network.parameters()[0].name, "w");
+  EXPECT_EQ(network.parameters()[1].name, "w@2") << "names are unique";
   AddTo(&network.parameters()[0], 1);
   network.WriteTo(&net.graph());
   EXPECT_TRUE(net.graph().constants[1].modified);
