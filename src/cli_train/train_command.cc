@@ -131,9 +131,12 @@ Json ToJson(const TrainReport& report, const TrainingOptions& options) {
 
 std::string ReportText(const TrainReport& report, const TrainingOptions& options) {
   const TrainFigures& figures = report.figures;
-  std::string text =
-      fmt::format("{}: {} steps in {:.0f} s, {} zeros held\n", Printable(options.output),
-                  figures.step, figures.seconds, PercentText(figures.sparsity));
+  std::string text = fmt::format("{}: {} steps in {:.0f} s", Printable(options.output),
+                                 figures.step, figures.seconds);
+  if (figures.sparsity > 0) {
+    text += fmt::format(", {} zeros held", PercentText(figures.sparsity));
+  }
+  text += '\n';
   if (figures.held_out_accuracy) {
     text += fmt::format("held-out data: top-1 {:.2f} %, loss {:.4f}\n",
                         100 * *figures.held_out_accuracy, *figures.held_out_loss);
