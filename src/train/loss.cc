@@ -2,23 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
-#include <cmath>
-
 #include "espalier/base/error.h"
+#include "train/check_range.h"
 
 namespace espalier::train {
 namespace {
 
 [[noreturn]] void Refuse(const std::string& text, ErrorCode code = ErrorCode::kInvalidArgument) {
   throw Error(code, text);
-}
-
-void CheckRange(const char* name, double value, bool fits, const char* range) {
-  if (!std::isfinite(value) || !fits) {
-    Refuse(fmt::format("{} is {}; it has to be {}", name, value, range));
-  }
 }
 
 void Check(const LossOptions& options, bool has_teacher) {

@@ -4,18 +4,11 @@
 #include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
-#include <cmath>
-
 #include "espalier/base/error.h"
+#include "train/check_range.h"
 
 namespace espalier::train {
 namespace {
-
-void CheckRange(const char* name, double value, bool fits, const char* range) {
-  if (std::isfinite(value) && fits) return;
-  throw Error(ErrorCode::kInvalidArgument,
-              fmt::format("{} is {}; it has to be {}", name, value, range));
-}
 
 void Check(const OptimizerOptions& options) {
   const auto share = [](double value) { return value >= 0 && value < 1; };

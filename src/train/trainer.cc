@@ -9,6 +9,7 @@
 #include "espalier/base/error.h"
 #include "espalier/pattern/registry.h"
 #include "train/batch_norm_insertion.h"
+#include "train/check_range.h"
 #include "train/tensor_convert.h"
 #include "train/torch_runtime.h"
 
@@ -38,17 +39,16 @@ std::int64_t StepsOf(double epochs, std::size_t batches) {
 }
 
 void CheckCounts(const TrainOptions& options) {
-  const auto check = [](const char* name, double value, double least) {
-    if (std::isfinite(value) && value >= least) return;
-    throw Error(ErrorCode::kInvalidArgument,
-                fmt::format("{} is {}; it has to be {} or more", name, value, least));
-  };
-  check("the number of epochs", options.epochs, 1);
-  check("the number of steps", static_cast<double>(options.max_steps), 0);
-  check("the batch size", static_cast<double>(options.batch_size), 1);
-  check("the number of threads", options.threads, 1);
-  check("the epochs of warm-up", options.warmup_epochs, 0);
-  check("the minutes between checkpoints", options.checkpoint.minutes, 0);
+  CheckRange("the number of epochs", options.epochs, options.epochs >= 1, "1 or more");
+  CheckRange("the number of steps", static_cast<double>(options.max_steps), options.max_steps >= 0,
+             "0 or more");
+  CheckRange("the batch size", static_cast<double>(options.batch_size), options.batch_size >= 1,
+             "1 or more");
+  CheckRange("the number of threads", options.threads, options.threads >= 1, "1 or more");
+  const double minutes = options.checkpoint.minutes;
+  CheckRange("the epochs of warm-up", options.warmup_epochs, options.warmup_epochs >= 0,
+             "0 or more");
+  CheckRange("the minutes between checkpoints", minutes, minutes >= 0, "0 or more");
 }
 
 LoaderOptions LoaderFor(const TrainOptions& options) {
@@ -132,7 +132,7 @@ void Trainer::SetUpSchedules() {
 }
 
 void Trainer::SetUpMasks() {
-  MaskOptions& masks = *options_.masks;
+  const MaskOptions& masks = *options_.masks;
   MaskSettings settings;
   settings.pattern = masks.pattern;
   settings.criterion = masks.criterion;
@@ -158,10 +158,15 @@ void Trainer::SetUpMasks() {
     if (keeper_->weights()[i].mask.defined()) held_.emplace_back(i, indices[i]);
   }
   report_.warnings = keeper_->warnings();
-  if (!masks.pattern) {
+  if (masks.pattern) {
+    SetUpSparsity();
+  } else {
     HoldPresentZeros();
-    return;
   }
+}
+
+void Trainer::SetUpSparsity() {
+  const MaskOptions& masks = *options_.masks;
   const std::size_t batches = loader_->batches();
   ScheduleOptions schedule;
   schedule.kind = masks.schedule;
@@ -200,8 +205,8 @@ void Trainer::HoldPresentZeros() {
 
 Trainer::Values Trainer::Feed(const at::Tensor& inputs) const { return {{input_, inputs}}; }
 
-at::Tensor Trainer::ForwardLoss(const Batch& batch) {
-  at::Tensor inputs = InputsOf(const_cast<Batch&>(batch));
+at::Tensor Trainer::ForwardLoss(Batch& batch) {
+  const at::Tensor inputs = InputsOf(batch);
   Values taught;
   if (teacher_) {
     const at::NoGradGuard guard;

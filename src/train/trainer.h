@@ -38,13 +38,14 @@ class Trainer {
   void InsertNormalizations();
   void SetUpMasks();
   void HoldPresentZeros();
+  void SetUpSparsity();
   void SetUpSchedules();
 
   // Steps.
   bool RunEpoch(std::int64_t epoch, std::size_t first_batch);
   void RunStep(Batch& batch);
   void UpdateMasks();
-  at::Tensor ForwardLoss(const Batch& batch);
+  at::Tensor ForwardLoss(Batch& batch);
   Values Feed(const at::Tensor& inputs) const;
   void CheckFinite(double loss) const;
   bool ShouldStop() const;

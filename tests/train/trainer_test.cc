@@ -63,7 +63,8 @@ Tensor Zeros(const Dims& dims) {
                 std::vector<std::byte>(TensorByteCount(DType::kFloat32, dims)));
 }
 
-// Two convolutions, as an exporter leaves them with their normalizations folded, and a layer.
+// Two convolutions, as an exporter leaves them with their normalizations folded, and a layer; with
+// dropout, so that random numbers count.
 Graph SmallNet(std::uint64_t seed = 3) {
   GraphBuilder net;
   net.Input("x", Dims{-1, 1, kSide, kSide})
@@ -73,11 +74,14 @@ Graph SmallNet(std::uint64_t seed = 3) {
       .Constant("b2", Zeros({16}))
       .Constant("w3", Zeros({4, 256}))
       .Constant("b3", Zeros({4}))
+      .Constant("share", FromTorch(at::scalar_tensor(0.1), DType::kFloat32))
+      .Constant("on", FromTorch(at::scalar_tensor(true, at::kBool), DType::kBool))
       .Add("Conv", {"x", "w1", "b1"}, {"c1"}, {{"pads", std::vector<std::int64_t>{1, 1, 1, 1}}})
       .Add("Relu", {"c1"}, {"r1"})
       .Add("Conv", {"r1", "w2", "b2"}, {"c2"})
       .Add("Relu", {"c2"}, {"r2"})
-      .Add("Flatten", {"r2"}, {"f"})
+      .Add("Dropout", {"r2", "share", "on"}, {"d"})
+      .Add("Flatten", {"d"}, {"f"})
       .Add("Gemm", {"f", "w3", "b3"}, {"y"}, {{"transB", std::int64_t{1}}})
       .Output("y");
   Graph graph = net.graph();
