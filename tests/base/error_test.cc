@@ -16,6 +16,11 @@ TEST(Error, SaysTheCauseAndThePlaceThatThrew) {
       "mask has 63 columns, weight has 64 [tests/base/error_test.cc:" + std::to_string(line) + "]");
 }
 
+TEST(Error, KnowsPlacesFromTheRoot) {
+  EXPECT_STREQ(Error(ErrorCode::kBadFile, "cause", "../../src/io/a.cc", 7).what(),
+               "cause [src/io/a.cc:7]");
+}
+
 TEST(Error, AddsEachCallersLineBelowTheOneBefore) {
   Error error(ErrorCode::kBadFile, "cause", "a.cc", 7);
   error.AddContext("reading 'x'");
