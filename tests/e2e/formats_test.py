@@ -62,7 +62,6 @@ class Formats(e2e.Case):
                               ("m.safetensors", b"\xff" * 64), ("m.txt", b"1 2 3\n")):
             with self.subTest(name=name, content=content[:8]):
                 self.refused(self.written(name, content), name)
-        self.refused(e2e.shared("models/cifar_resnet20.pth"), "cifar_resnet20.pth")
 
     def test_onnx_without_opset(self):
         self.refused(e2e.shared("models/invalid_no_opset.onnx"), ("no opset_import", "IR version"))
@@ -122,6 +121,17 @@ class Formats(e2e.Case):
         text = header.encode("latin1")
         return self.written("m.npy", b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text
                             + data)
+
+    def test_pth_state_dict_is_pruned_and_verified(self):
+        output, report = self.prune(e2e.shared("models/cifar_resnet20.pth"), "2:4")
+        self.assertEqual(sum(layer["pruned"] for layer in report["layers"]), 18)
+        self.good("verify", output, "--pattern", "2:4")
+        self.bad(3, "inspect", self.cut(output, 100_000), says="pth")
+
+    def cut(self, path, length):
+        short = self.folder / ("short" + path.suffix)
+        short.write_bytes(path.read_bytes()[:length])
+        return short
 
     def test_npy_that_lies(self):
         for shape in ("(2, 2", "2", "(-2, 2)", "(2.0, 2)", f"({2**62}, 4)", f"({2**64}, 1)",
