@@ -24,15 +24,20 @@ std::int64_t PeakBytes() {
   return std::int64_t{usage.ru_maxrss} * 1024;
 }
 
-// The library's name of a kernel without the type that most weights have.
+// The library's name of a kernel without the type that most weights have; at most 19 characters.
 std::string ShortKernel(std::string kernel) {
+  constexpr std::string_view kLong = "unstructured";
   const std::size_t at = kernel.find(" f32 ");
-  if (at != std::string::npos) kernel.erase(at, 4);
+  if (at != std::string::npos) {
+    kernel.erase(at, 4);
+  } else if (kernel.starts_with(kLong)) {
+    kernel.replace(0, kLong.size(), "unstr.");
+  }
   return kernel;
 }
 
 Table StepTable(const Bench& bench) {
-  Table table({{"layer", Table::Align::kLeft, 22, 14},
+  Table table({{"layer", Table::Align::kLeft, 22, 10},
                {"op", Table::Align::kLeft, 14},
                {"zeros", Table::Align::kRight},
                {"ms", Table::Align::kRight},

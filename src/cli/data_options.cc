@@ -4,16 +4,16 @@
 
 namespace espalier::cli {
 
-void AddData(CLI::App* sub, DataOptions* options) {
+void AddData(CLI::App* sub, DataOptions* options, bool required) {
   sub->add_option("--data", options->path,
                   "Folder or tar of JPEG and PNG files, IDX, CIFAR binary, .npy or .npz")
-      ->required()
+      ->required(required)
       ->type_name("PATH");
   sub->add_option(
          "--preprocess", options->preprocess,
          "How images become inputs: imagenet, imagenet-caffe, imagenet-tf, cifar10, mnist, unit "
          "or raw; the options below change parts of it")
-      ->required()
+      ->required(required)
       ->type_name("NAME");
   sub->add_option("--resize", options->resize, "none, model, WxH, crop, crop:S or crop:S,WxH");
   sub->add_option("--filter", options->filter, "bilinear or antialias");

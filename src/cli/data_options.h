@@ -23,7 +23,8 @@ struct DataOptions {
 };
 
 /// Adds `--data`, `--preprocess` and what changes parts of them.
-void AddData(CLI::App* sub, DataOptions* options);
+/// @param required  Whether both have to be given.
+void AddData(CLI::App* sub, DataOptions* options, bool required = true);
 
 /// The preset with the options' changes.
 /// @throws Error  kInvalidArgument.

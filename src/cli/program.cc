@@ -63,6 +63,7 @@ struct Parsed {
   PruneCommandOptions prune;
   PermuteCommandOptions permute;
   RuntimeParsed runtime;
+  TrainingOptions schedule;  ///< Of `prune --schedule`.
   TrainingOptions finetune;
   TrainingOptions train;
 };
@@ -156,6 +157,12 @@ void AddPrune(CLI::App& app, Parsed* parsed) {
       ->capture_default_str();
   sub->add_flag("--force", options.force, "Overwrite OUTPUT if it exists");
   AddSelection(sub, &options.selection);
+  const std::size_t own = sub->get_options().size();
+  AddSchedule(sub, &parsed->schedule);
+  const std::vector<CLI::Option*> all = sub->get_options({});
+  for (std::size_t i = own; i < all.size(); ++i) {
+    all[i]->group("Options with --schedule, which trains (docs/finetune.md)");
+  }
 }
 
 void AddPermute(CLI::App& app, Parsed* parsed) {
@@ -205,7 +212,16 @@ int Dispatch(const CLI::App& app, const Parsed& parsed, const TrainingFunction& 
   }
   if (app.got_subcommand("inspect")) return RunInspect(parsed.inspect, common, streams);
   if (app.got_subcommand("verify")) return RunVerify(parsed.verify, common, streams);
-  if (app.got_subcommand("prune")) return RunPrune(parsed.prune, common, streams);
+  if (app.got_subcommand("prune")) {
+    const TrainingOptions& schedule = parsed.schedule;
+    if (!schedule.mask_schedule.empty()) {
+      return train(TrainingFrom(parsed.prune, schedule), common, streams);
+    }
+    if (!schedule.data.path.empty()) {
+      throw Error(ErrorCode::kInvalidArgument, "prune trains only with --schedule; see --data");
+    }
+    return RunPrune(parsed.prune, common, streams);
+  }
   if (app.got_subcommand("permute")) return RunPermute(parsed.permute, common, streams);
   if (const auto status = DispatchRuntime(app, parsed.runtime, common, streams)) return *status;
   if (app.got_subcommand("finetune")) return train(parsed.finetune, common, streams);

@@ -61,7 +61,7 @@ struct TrainingOptions {
   std::optional<double> threshold;
   std::string scope = "layer";
   std::string ratios;
-  std::string mask_schedule = "one-shot";
+  std::string mask_schedule = "one-shot";  ///< `prune`: empty unless given.
   double initial = 0;
   double stable_epochs = 0;
   std::optional<double> pruning_epochs;
@@ -71,6 +71,13 @@ struct TrainingOptions {
 /// Trains, or starts the program that can.
 using TrainingFunction = std::function<int(const TrainingOptions& options,
                                            const CommonOptions& common, const Streams& streams)>;
+
+/// Adds what `prune --schedule` takes beside its own options.
+void AddSchedule(CLI::App* sub, TrainingOptions* options);
+
+/// The training that `prune --schedule` is.
+/// @throws Error  kInvalidArgument for options that do not go together.
+TrainingOptions TrainingFrom(const PruneCommandOptions& prune, const TrainingOptions& training);
 
 /// Adds `finetune` and `train`.
 void AddTrainingSubcommands(CLI::App& app, TrainingOptions* finetune, TrainingOptions* train);

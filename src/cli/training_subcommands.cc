@@ -3,6 +3,7 @@
 #include "cli/number_check.h"
 #include "cli/selection.h"
 #include "cli/training_options.h"
+#include "espalier/base/error.h"
 
 namespace espalier::cli {
 namespace {
@@ -22,12 +23,7 @@ CLI::Option* AddCount(CLI::App* sub, const char* name, std::uint64_t* value, con
       ->capture_default_str();
 }
 
-void AddFiles(CLI::App* sub, TrainingOptions* options) {
-  sub->add_option("MODEL", options->model, ".onnx")->required();
-  sub->add_option("-o,--output", options->output, "Where the result goes")
-      ->required()
-      ->type_name("OUTPUT");
-  AddData(sub, &options->data);
+void AddRecords(CLI::App* sub, TrainingOptions* options) {
   sub->add_option("--eval-data", options->eval_data,
                   "Judged after each epoch, never trained on; default: that of --data, if "
                   "--eval-split is given")
@@ -41,7 +37,6 @@ void AddFiles(CLI::App* sub, TrainingOptions* options) {
   AddNumber(sub, "--checkpoint-minutes", &options->checkpoint_minutes, "Between two of them");
   sub->add_flag("--resume", options->resume,
                 "Go on from the checkpoint, if it is there: the same result as unbroken");
-  sub->add_flag("--force", options->force, "Overwrite OUTPUT if it exists");
 }
 
 void AddSteps(CLI::App* sub, TrainingOptions* options) {
@@ -54,7 +49,6 @@ void AddSteps(CLI::App* sub, TrainingOptions* options) {
       ->type_name("N")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  AddCount(sub, "--seed", &options->seed, "For the order, augmentation, dropout and new weights");
   sub->add_option("--augment", options->augment,
                   "Random changes of images: none, or of crop:P, flip, resized-crop:A with commas")
       ->type_name("LIST")
@@ -108,6 +102,20 @@ void AddLoss(CLI::App* sub, TrainingOptions* options) {
       ->type_name("LIST");
 }
 
+void AddPhases(CLI::App* sub, TrainingOptions* options) {
+  sub->add_option("--schedule", options->mask_schedule,
+                  "one-shot: masks at once; gmp: more zeros step by step, along a cubic; constant: "
+                  "masks anew now and then")
+      ->check(CLI::IsMember({"one-shot", "gmp", "constant"}))
+      ->capture_default_str();
+  AddNumber(sub, "--initial", &options->initial, "gmp: the first share of zeros");
+  AddNumber(sub, "--stable-epochs", &options->stable_epochs, "Dense epochs before the first masks");
+  sub->add_option("--pruning-epochs", options->pruning_epochs,
+                  "gmp and constant: epochs in which masks change; default half")
+      ->type_name("X")
+      ->check(FiniteNumber());
+}
+
 void AddMasks(CLI::App* sub, TrainingOptions* options) {
   sub->add_option("--pattern", options->pattern,
                   "Prune while training, see `espalier patterns`; default: hold the zeros that "
@@ -122,24 +130,21 @@ void AddMasks(CLI::App* sub, TrainingOptions* options) {
   sub->add_option("--threshold", options->threshold, "Ranked patterns, instead")
       ->type_name("T")
       ->check(FiniteNumber());
-  sub->add_option("--schedule", options->mask_schedule,
-                  "one-shot: masks at once; gmp: more zeros step by step, along a cubic; constant: "
-                  "masks anew now and then")
-      ->check(CLI::IsMember({"one-shot", "gmp", "constant"}))
-      ->capture_default_str();
-  AddNumber(sub, "--initial", &options->initial, "gmp: the first share of zeros");
-  AddNumber(sub, "--stable-epochs", &options->stable_epochs, "Dense epochs before the first masks");
-  sub->add_option("--pruning-epochs", options->pruning_epochs,
-                  "gmp and constant: epochs in which masks change; default half")
-      ->type_name("X")
-      ->check(FiniteNumber());
+  AddPhases(sub, options);
   AddRatio(sub, &options->scope, &options->ratios);
   AddSelection(sub, &options->selection);
 }
 
 void Add(CLI::App& app, const char* name, const char* help, TrainingOptions* options) {
   CLI::App* sub = app.add_subcommand(name, help);
-  AddFiles(sub, options);
+  sub->add_option("MODEL", options->model, ".onnx")->required();
+  sub->add_option("-o,--output", options->output, "Where the result goes")
+      ->required()
+      ->type_name("OUTPUT");
+  sub->add_flag("--force", options->force, "Overwrite OUTPUT if it exists");
+  AddCount(sub, "--seed", &options->seed, "For the order, augmentation, dropout and new weights");
+  AddData(sub, &options->data);
+  AddRecords(sub, options);
   AddSteps(sub, options);
   AddRates(sub, options);
   AddLoss(sub, options);
@@ -147,6 +152,40 @@ void Add(CLI::App& app, const char* name, const char* help, TrainingOptions* opt
 }
 
 }  // namespace
+
+void AddSchedule(CLI::App* sub, TrainingOptions* options) {
+  options->mask_schedule.clear();
+  AddPhases(sub, options);
+  AddData(sub, &options->data, /*required=*/false);
+  AddRecords(sub, options);
+  AddSteps(sub, options);
+  AddRates(sub, options);
+  AddLoss(sub, options);
+}
+
+TrainingOptions TrainingFrom(const PruneCommandOptions& prune, const TrainingOptions& training) {
+  const auto refuse = [](const char* text) { throw Error(ErrorCode::kInvalidArgument, text); };
+  if (training.data.path.empty() || training.data.preprocess.empty()) {
+    refuse("--schedule prunes while training: it needs --data and --preprocess");
+  }
+  if (prune.permute) refuse("--permute reorders once: run `espalier permute` first");
+  if (prune.max_layer_sparsity < 1 || prune.min_weights_per_channel) {
+    refuse("--schedule has no --max-layer-sparsity and no --min-weights-per-channel");
+  }
+  TrainingOptions result = training;
+  result.model = prune.model;
+  result.output = prune.output;
+  result.force = prune.force;
+  result.seed = prune.seed;
+  result.pattern = prune.pattern;
+  result.criterion = prune.criterion;
+  result.sparsity = prune.sparsity;
+  result.threshold = prune.threshold;
+  result.scope = prune.scope;
+  result.ratios = prune.ratios;
+  result.selection = prune.selection;
+  return result;
+}
 
 void AddTrainingSubcommands(CLI::App& app, TrainingOptions* finetune, TrainingOptions* train) {
   train->from_scratch = true;

@@ -77,9 +77,12 @@ TEST_F(RuntimeCommandsTest, BenchTableFits80ColumnsWithLongNames) {
   AddNode(graph, "Conv", {"x", "w"}, "c")->set_name(name);
   AddNode(graph, "HardSwish", {"c"}, "y");
   WriteProto("m.onnx", model);
-  const Outcome run = RunWith({"bench", Path("m.onnx"), "--runs", "1"});
-  EXPECT_EQ(run.status, kDone) << run.talk;
-  EXPECT_LE(WidestLine(run.out), 80u) << run.out;
+  // Which kernel is the fastest, and so how long the lines are, changes from run to run.
+  for (int i = 0; i < 20; ++i) {
+    const Outcome run = RunWith({"bench", Path("m.onnx"), "--runs", "1"});
+    EXPECT_EQ(run.status, kDone) << run.talk;
+    EXPECT_LE(WidestLine(run.out), 80u) << run.out;
+  }
 }
 
 TEST_F(RuntimeCommandsTest, TuningCanBeSwitchedOff) {

@@ -74,6 +74,18 @@ class Finetune(e2e.Case):
         self.assertEqual(list(log["epoch"]), [1, 2, 3])
         self.assertTrue((np.diff(log["sparsity"]) >= 0).all())
 
+    def test_prune_with_a_schedule_trains(self):
+        arguments = ("--pattern", "unstructured", "--sparsity", 0.75, "--only", "conv",
+                     "--skip", "first")
+        self.train("net.onnx", "gmp.onnx", *arguments, "--schedule", "gmp", "--epochs", 2,
+                   command="prune")
+        for name in ("stage1.weight", "stage2.weight"):
+            values = weights(self.path("gmp.onnx"))[name]
+            self.assertEqual((values == 0).sum(), round(0.75 * values.size), name)
+        command = ("prune", self.path("net.onnx"), "-o", self.path("o.onnx"), *arguments)
+        self.bad(2, *command, "--schedule", "gmp", says="needs --data and --preprocess")
+        self.bad(2, *command, *self.data, says="only with --schedule")
+
     def start(self, output, *arguments):
         return subprocess.Popen(
             [e2e.PROGRAM, "finetune", self.path("net.onnx"), "-o",
