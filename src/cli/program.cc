@@ -52,6 +52,9 @@ class HelpFormatter : public CLI::Formatter {
   }
 };
 
+constexpr std::string_view kScheduleGroup =
+    "Options with --schedule, which trains (docs/finetune.md)";
+
 constexpr const char* kSubcommandFooter =
     "All subcommands take --json, --quiet, --verbose, --threads N and --config FILE.";
 
@@ -161,7 +164,7 @@ void AddPrune(CLI::App& app, Parsed* parsed) {
   AddSchedule(sub, &parsed->schedule);
   const std::vector<CLI::Option*> all = sub->get_options({});
   for (std::size_t i = own; i < all.size(); ++i) {
-    all[i]->group("Options with --schedule, which trains (docs/finetune.md)");
+    all[i]->group(std::string(kScheduleGroup));
   }
 }
 
@@ -204,6 +207,15 @@ void AddCommon(CLI::App& app, CommonOptions* common) {
       "Read options from a TOML or INI file; those of a subcommand stand under [prune] etc.");
 }
 
+// `prune` without --schedule trains nothing.
+void RefuseTrainingOptions(const CLI::App& prune) {
+  for (const CLI::Option* option : prune.get_options()) {
+    if (option->get_group() != kScheduleGroup || option->count() == 0) continue;
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("{} needs --schedule: prune trains only with one", option->get_name()));
+  }
+}
+
 int Dispatch(const CLI::App& app, const Parsed& parsed, const TrainingFunction& train,
              const Streams& streams) {
   const CommonOptions& common = parsed.common;
@@ -217,9 +229,7 @@ int Dispatch(const CLI::App& app, const Parsed& parsed, const TrainingFunction& 
     if (!schedule.mask_schedule.empty()) {
       return train(TrainingFrom(parsed.prune, schedule), common, streams);
     }
-    if (!schedule.data.path.empty()) {
-      throw Error(ErrorCode::kInvalidArgument, "prune trains only with --schedule; see --data");
-    }
+    RefuseTrainingOptions(*app.get_subcommand("prune"));
     return RunPrune(parsed.prune, common, streams);
   }
   if (app.got_subcommand("permute")) return RunPermute(parsed.permute, common, streams);

@@ -14,6 +14,10 @@ void StartTraining(const std::vector<std::string>& arguments) {
   namespace fs = std::filesystem;
   std::error_code ignored;
   const fs::path folder = fs::read_symlink("/proc/self/exe", ignored).parent_path();
+  if (folder.empty()) {
+    throw Error(ErrorCode::kUnsupported,
+                "training needs /proc, to find the program espalier-train");
+  }
   fs::path program = folder / "espalier-train";
   if (!fs::exists(program, ignored)) program = folder / "../lib/espalier/espalier-train";
   if (!fs::exists(program, ignored)) {

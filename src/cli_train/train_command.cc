@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <filesystem>
 #include <memory>
 #include <utility>
 
@@ -27,7 +28,11 @@ using train::TrainReport;
 
 std::atomic<bool> stop_asked{false};
 
-void AskToStop(int) { stop_asked = true; }
+// The second time the signal does what it does by default.
+void AskToStop(int number) {
+  stop_asked = true;
+  std::signal(number, SIG_DFL);
+}
 
 train::TrainOptions StepsFrom(const TrainingOptions& options, const CommonOptions& common) {
   train::TrainOptions result;
@@ -64,16 +69,31 @@ train::TrainOptions StepsFrom(const TrainingOptions& options, const CommonOption
 void CheckWords(const TrainingOptions& options) {
   const auto refuse = [](const char* text) { throw Error(ErrorCode::kInvalidArgument, text); };
   if (options.resume && options.checkpoint.empty()) refuse("--resume needs --checkpoint FILE");
-  const bool asks = options.sparsity || options.threshold || options.mask_schedule != "one-shot";
-  if (options.pattern.empty() && asks) refuse("--sparsity and --schedule need a --pattern");
+  const bool asks = options.sparsity || options.threshold || options.mask_schedule != "one-shot" ||
+                    !options.ratios.empty() || options.initial != 0 || options.stable_epochs != 0 ||
+                    options.pruning_epochs;
+  if (options.pattern.empty() && asks) {
+    refuse("--sparsity, --threshold, --ratios and --schedule need a --pattern");
+  }
+  const std::filesystem::path state = options.checkpoint;
+  if (state.empty()) return;
+  if (state == options.model || state == options.output || state == options.teacher) {
+    refuse("the --checkpoint would take the place of another file");
+  }
+  if (std::filesystem::exists(state) && !options.resume && !options.force) {
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("{} exists: go on with it by --resume, or begin anew with --force",
+                            options.checkpoint));
+  }
+  AtomicFile(state, Overwrite::kYes);  // a folder that cannot be written shows now
 }
 
 train::MaskOptions MasksFrom(const TrainingOptions& options, const Model& model) {
   train::MaskOptions masks;
+  masks.prune.selection = ParseSelection(options.selection);
   if (options.pattern.empty()) return masks;
   masks.pattern = PatternRegistry::BuiltIn().Make(options.pattern);
   masks.criterion = CriterionRegistry::BuiltIn().Make(options.criterion, options.seed);
-  masks.prune.selection = ParseSelection(options.selection);
   masks.prune.alignment = ParseAlignment(options.selection, *masks.pattern, model);
   masks.prune.scope = ParseScope(options.scope);
   masks.prune.sparsity = options.sparsity;
@@ -86,16 +106,27 @@ train::MaskOptions MasksFrom(const TrainingOptions& options, const Model& model)
   return masks;
 }
 
-// The samples for training: those of the split "train" where the data have one.
+bool HasTestSplit(DataOptions data) {
+  data.split = "test";
+  try {
+    OpenData(data, /*need_labels=*/false);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+// The samples for training, never those for tests unless they are asked for: those of the split
+// "train" where the data have one.
 std::unique_ptr<Dataset> OpenTrainingData(DataOptions data, bool need_labels) {
-  if (!data.split.empty()) return OpenData(data, need_labels);
+  if (!data.split.empty() || !data.labels.empty()) return OpenData(data, need_labels);
   const std::string as_given = std::exchange(data.split, "train");
   try {
     return OpenData(data, need_labels);
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::kInvalidArgument) throw;
+    if (error.code() != ErrorCode::kInvalidArgument || HasTestSplit(data)) throw;
   }
-  data.split = as_given;  // no such split: all there is
+  data.split = as_given;  // no splits: all there is
   return OpenData(data, need_labels);
 }
 
@@ -162,6 +193,10 @@ int RunTraining(const TrainingOptions& options, const CommonOptions& common,
   const bool need_labels = !teacher || options.teacher_weight < 1;
   const auto data = OpenTrainingData(options.data, need_labels);
   const auto held_out = OpenHeldOut(options, need_labels);
+  if (!common.quiet) {
+    streams.talk << "training on " << Printable(data->Description()) << '\n';
+    if (held_out) streams.talk << "judged on " << Printable(held_out->Description()) << '\n';
+  }
   if (options.from_scratch) train::DrawWeights(model->graph(), options.seed);
 
   TrainingLog log(options.log, common, streams);

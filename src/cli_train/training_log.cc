@@ -55,16 +55,17 @@ void TrainingLog::Write(const std::string& line) {
 }
 
 void TrainingLog::Step(const TrainFigures& figures) {
+  if (!first_step_) first_step_ = figures.step - 1;
   if (common_.quiet || !terminal_) return;
   const auto now = std::chrono::steady_clock::now();
   if (now - drawn_ < kBetweenDrawings) return;
   drawn_ = now;
-  const double share = static_cast<double>(figures.step) / static_cast<double>(figures.steps);
+  const auto here = static_cast<double>(figures.step - *first_step_);  // not those before --resume
+  const double left = figures.seconds / here * static_cast<double>(figures.steps - figures.step);
   streams_.talk << fmt::format(
                        "\r\x1b[Kepoch {}, step {} of {}: loss {:.4f}, top-1 {}, {:.0f}/s, {} left",
                        figures.epoch, figures.step, figures.steps, figures.loss,
-                       Percent(figures.accuracy), figures.samples_per_second,
-                       TimeText(figures.seconds / share - figures.seconds))
+                       Percent(figures.accuracy), figures.samples_per_second, TimeText(left))
                 << std::flush;
 }
 

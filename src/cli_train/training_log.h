@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/options.h"
@@ -35,6 +36,7 @@ class TrainingLog {
   std::string path_;
   std::unique_ptr<std::FILE, Close> file_;
   bool terminal_ = false;
+  std::optional<std::int64_t> first_step_;  // done before this process began
   std::chrono::steady_clock::time_point drawn_;
 };
 

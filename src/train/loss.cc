@@ -82,7 +82,7 @@ void Loss::FindJudged(const Graph& graph, const Graph* teacher, const std::strin
     teacher_wanted_.push_back(judged_.back().teacher_logits);
   }
   if (!found && (label_weight_ > 0 || !output.empty())) {
-    Refuse(fmt::format("{}; the model's outputs are {}: choose one with --output",
+    Refuse(fmt::format("{}; the model's outputs are {}: choose one with --output-name",
                        output.empty() ? "which output do the labels judge?"
                                       : fmt::format("there is no output '{}'", output),
                        fmt::join(names, ", ")));

@@ -10,7 +10,8 @@ namespace espalier::train {
 at::Tensor BatchNorm(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift,
                      at::Tensor mean, at::Tensor variance, double epsilon, double keep,
                      bool training) {
-  if (!training) {
+  // One value a channel has no deviation; torch's Python refuses it.
+  if (!training || x.numel() <= x.size(1)) {
     return at::batch_norm(x, scale, shift, mean, variance, /*training=*/false, 0, epsilon,
                           /*cudnn_enabled=*/true);
   }

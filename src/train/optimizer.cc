@@ -4,6 +4,8 @@
 #include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
+#include <cmath>
+
 #include "espalier/base/error.h"
 #include "train/check_range.h"
 
@@ -108,6 +110,10 @@ void NetOptimizer::Step(double learning_rate) {
       if (parameter.tensor.grad().defined()) norms.push_back(parameter.tensor.grad().norm());
     }
     const double norm = norms.empty() ? 0 : at::stack(norms).norm().item<double>();
+    if (!std::isfinite(norm)) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  "the gradients are not finite: lower the learning rate");
+    }
     if (norm > options_.clip_norm) {
       for (const TrainTensor& parameter : parameters_) {
         if (parameter.tensor.grad().defined()) {

@@ -66,7 +66,9 @@ Tensor FromTorch(const at::Tensor& tensor, DType dtype) {
 Tensor WithChanges(const Tensor& old, const at::Tensor& now) {
   const at::Tensor before = ToTorch(old);
   const at::Tensor after = now.detach().to(at::kCPU);
-  const at::Tensor kept = before.to(after.scalar_type()) == after;
+  const at::Tensor own = before.to(after.scalar_type());
+  // -0 and +0 are equal, and a dropped weight has to be +0.
+  const at::Tensor kept = own.eq(after).logical_and(own.signbit().eq(after.signbit()));
   return FromTorch(at::where(kept, before, after.to(before.scalar_type())), old.dtype());
 }
 

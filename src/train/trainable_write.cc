@@ -59,7 +59,7 @@ void FoldNorm(const InsertedNorm& norm, const std::vector<TrainTensor>& paramete
   at::Tensor& weight = values->at(norm.weight);
   std::vector<std::int64_t> shape(static_cast<std::size_t>(weight.dim()), 1);
   shape[0] = weight.size(0);
-  weight = weight * factor.reshape(shape);
+  weight = weight * factor.reshape(shape) + 0.0;  // a negative factor makes -0 of 0; -0 + 0 is +0
   (*values)[norm.bias] =
       parameters[norm.shift].tensor.detach() - buffers[norm.mean].tensor * factor;
 }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "espalier/base/error.h"
+#include "espalier/base/random.h"
 #include "espalier/pattern/registry.h"
 #include "train/batch_norm_insertion.h"
 #include "train/check_range.h"
@@ -51,6 +52,23 @@ void CheckCounts(const TrainOptions& options) {
   CheckRange("the minutes between checkpoints", minutes, minutes >= 0, "0 or more");
 }
 
+// Prune() cannot see what was asked for: each update of the masks has an amount of its own.
+void CheckRatio(const MaskOptions& masks) {
+  const PruneOptions& prune = masks.prune;
+  const auto refuse = [&](const char* text) {
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("pattern {} {}", masks.pattern->Name(), text));
+  };
+  const bool amount = prune.sparsity || prune.threshold;
+  if (masks.pattern->kind() == Pattern::Kind::kPerGroup) {
+    if (amount || !prune.ratios.empty()) refuse("has its ratio built in: it takes no other");
+    return;
+  }
+  if (prune.sparsity && prune.threshold) refuse("takes a sparsity or a threshold, not both");
+  const bool ratios = !prune.ratios.empty() && masks.schedule != ScheduleKind::kGmp;
+  if (!amount && !ratios) refuse("needs a sparsity or a threshold");
+}
+
 LoaderOptions LoaderFor(const TrainOptions& options) {
   LoaderOptions loader;
   loader.batch_size = static_cast<std::size_t>(options.batch_size);
@@ -59,6 +77,18 @@ LoaderOptions LoaderFor(const TrainOptions& options) {
   loader.cache_bytes = options.cache_bytes;
   loader.on_corrupt = options.on_corrupt;
   return loader;
+}
+
+// Of a network's nodes and constants, so that a checkpoint goes on with the network it came from.
+std::uint64_t FingerprintOf(const Graph& graph) {
+  std::uint64_t print = 0;
+  for (const Constant& constant : graph.constants) {
+    const std::span<const std::byte> bytes = constant.tensor.bytes();
+    print = SeedFor(SeedFor(print, constant.name),
+                    {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  }
+  for (const Node& node : graph.scopes[0].nodes) print = SeedFor(print, NodeText(node));
+  return print;
 }
 
 at::Tensor InputsOf(Batch& batch) {
@@ -83,15 +113,18 @@ Trainer::Trainer(Graph* graph, const Graph* teacher, const TrainData& data,
   CheckCounts(options_);
   SetTorchThreads(options_.threads);
   at::manual_seed(options_.seed);
+  graph_print_ = FingerprintOf(*graph_);
   const ValueInfo input = FedInput(*graph_);
   input_ = input.name;
   sample_shape_ =
       SampleShape(data_.preprocess, input.dims.value_or(Dims{-1, -1, -1, -1}), data_.data->Read(0));
   loader_ = std::make_unique<BatchLoader>(*data_.data, data_.preprocess, sample_shape_,
                                           LoaderFor(options_));
-  const at::Device device(options_.device);
+  const at::Device device = WithTorchErrors(ErrorCode::kInvalidArgument, "the device",
+                                            [&] { return at::Device(options_.device); });
   net_.To(device);
   if (teacher != nullptr) {
+    teacher_print_ = FingerprintOf(*teacher);
     teacher_.emplace(*teacher);
     teacher_->To(device);
     teacher_input_ = FedInput(*teacher).name;
@@ -167,6 +200,7 @@ void Trainer::SetUpMasks() {
 
 void Trainer::SetUpSparsity() {
   const MaskOptions& masks = *options_.masks;
+  CheckRatio(masks);
   const std::size_t batches = loader_->batches();
   ScheduleOptions schedule;
   schedule.kind = masks.schedule;
@@ -197,6 +231,12 @@ void Trainer::HoldPresentZeros() {
     weight.mask.copy_(weight.weight.ne(0));
   }
   keeper_->MaskWeights();
+  for (const HeldWeight& weight : keeper_->weights()) {
+    if (weight.refusal.empty() || !weight.weight.defined()) continue;
+    if (weight.weight.eq(0).sum().item<std::int64_t>() * 4 < weight.weight.numel()) continue;
+    report_.warnings.push_back(
+        fmt::format("the zeros of {} are not held: {}", weight.layer.name, weight.refusal));
+  }
   if (keeper_->Sparsity() == 0) {
     report_.warnings.emplace_back(
         "no weight is zero, so that nothing is held: prune the model first, or give a pattern");
@@ -226,14 +266,31 @@ at::Tensor Trainer::ForwardLoss(Batch& batch) {
 
 void Trainer::CheckFinite(double loss) const {
   if (std::isfinite(loss)) return;
-  const std::string kept = options_.checkpoint.path.empty()
-                               ? "no checkpoint was asked for"
-                               : fmt::format("the last checkpoint, if there is one, is {}",
-                                             options_.checkpoint.path.string());
   throw Error(ErrorCode::kInvalidArgument,
               fmt::format("the loss is {} at step {} (epoch {}), learning rate {}: lower the rate, "
                           "or clip gradients; {}",
-                          loss, step_ + 1, epoch_ + 1, learning_rate_->At(step_), kept));
+                          std::isnan(loss) ? "NaN" : "infinite", step_ + 1, epoch_ + 1,
+                          learning_rate_->At(step_), LastCheckpoint()));
+}
+
+std::string Trainer::LastCheckpoint() const {
+  return options_.checkpoint.path.empty()
+             ? "no checkpoint was asked for"
+             : fmt::format("the last checkpoint, if there is one, is {}",
+                           options_.checkpoint.path.string());
+}
+
+// A step can make weights of a finite loss infinite; they must not replace a good checkpoint.
+void Trainer::CheckWeights() const {
+  for (const auto* list : {&net_.parameters(), &net_.buffers()}) {
+    for (const TrainTensor& tensor : *list) {
+      if (at::isfinite(tensor.tensor.detach()).all().item<bool>()) continue;
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("'{}' is not finite after step {}: lower the learning rate, or clip "
+                              "gradients; {}",
+                              tensor.name, step_, LastCheckpoint()));
+    }
+  }
 }
 
 void Trainer::UpdateMasks() {
@@ -292,7 +349,10 @@ bool Trainer::RunEpoch(std::int64_t epoch, std::size_t first_batch) {
     SaveIfDue(false);
   }
   report_.figures = Figures();
-  JudgeHeldOut(&report_.figures);
+  if (!JudgeHeldOut(&report_.figures)) {
+    SaveIfDue(true);
+    return false;
+  }
   if (options_.on_epoch) options_.on_epoch(report_.figures);
   return true;
 }
@@ -301,13 +361,16 @@ TrainReport Trainer::Run() {
   began_ = saved_ = Clock::now();
   if (options_.checkpoint.resume) Resume();
   const auto batches = static_cast<std::int64_t>(loader_->batches());
-  for (std::int64_t epoch = step_ / batches; !Done(); ++epoch) {
+  // The judgement at an epoch's end is a part of it, also of one that was stopped there.
+  std::int64_t epoch = std::max<std::int64_t>(0, step_ - 1) / batches;
+  do {
     const auto first = static_cast<std::size_t>(step_ - epoch * batches);
-    if (!RunEpoch(epoch, first)) {
+    if (!RunEpoch(epoch++, first)) {
       report_.stopped = true;
       return std::move(report_);
     }
-  }
+  } while (!Done());
+  SaveIfDue(true);
   Finish(&report_);
   return std::move(report_);
 }
@@ -329,8 +392,9 @@ TrainFigures Trainer::Figures() const {
   return figures;
 }
 
-void Trainer::JudgeHeldOut(TrainFigures* figures) {
-  if (data_.held_out == nullptr) return;
+// False if it was stopped from outside.
+bool Trainer::JudgeHeldOut(TrainFigures* figures) {
+  if (data_.held_out == nullptr) return true;
   const at::NoGradGuard guard;
   optimizer_->SwapAverage();
   LoaderOptions options;
@@ -340,7 +404,7 @@ void Trainer::JudgeHeldOut(TrainFigures* figures) {
   BatchLoader loader(*data_.held_out, data_.preprocess, sample_shape_, options);
   loader.Start(0);
   Sums sums;
-  for (Batch batch; loader.Next(batch);) {
+  for (Batch batch; loader.Next(batch) && !ShouldStop();) {
     const at::Tensor inputs = InputsOf(batch);
     Values taught;
     if (teacher_) {
@@ -357,13 +421,16 @@ void Trainer::JudgeHeldOut(TrainFigures* figures) {
     }
   }
   optimizer_->SwapAverage();
+  if (ShouldStop()) return false;
   figures->held_out_loss = sums.loss / static_cast<double>(sums.samples);
   if (sums.judged > 0) {
     figures->held_out_accuracy = static_cast<double>(sums.right) / static_cast<double>(sums.judged);
   }
+  return true;
 }
 
 void Trainer::Finish(TrainReport* report) {
+  CheckWeights();
   if (options_.optimizer.ema > 0) optimizer_->SwapAverage();
   if (keeper_) {
     keeper_->MaskWeights();

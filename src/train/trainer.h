@@ -48,11 +48,13 @@ class Trainer {
   at::Tensor ForwardLoss(Batch& batch);
   Values Feed(const at::Tensor& inputs) const;
   void CheckFinite(double loss) const;
+  void CheckWeights() const;
+  std::string LastCheckpoint() const;
   bool ShouldStop() const;
   bool Done() const;
 
   // After them.
-  void JudgeHeldOut(TrainFigures* figures);
+  bool JudgeHeldOut(TrainFigures* figures);
   TrainFigures Figures() const;
   void Finish(TrainReport* report);
   void CheckZeros() const;
@@ -64,6 +66,7 @@ class Trainer {
   std::map<std::string, std::string> Terms() const;
 
   Graph* graph_;
+  std::uint64_t graph_print_ = 0, teacher_print_ = 0;  // fingerprints
   TrainData data_;
   TrainOptions options_;
   Trainable net_;

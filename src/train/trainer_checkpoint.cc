@@ -36,15 +36,19 @@ std::map<std::string, std::string> Trainer::Terms() const {
   const OptimizerOptions& optimizer = options_.optimizer;
   const LossOptions& loss = options_.loss;
   std::map<std::string, std::string> terms = {
+      {"model", fmt::format("{:016x}", graph_print_)},
+      {"teacher", fmt::format("{:016x}", teacher_print_)},
+      {"data", data_.data->Description()},
       {"samples", fmt::format("{}", data_.data->size())},
       {"steps", fmt::format("{}", steps_)},
       {"batch size", fmt::format("{}", options_.batch_size)},
       {"seed", fmt::format("{}", options_.seed)},
       {"augmentation", AugmentationText(options_.augmentation)},
       {"preprocessing", PreprocessText(data_.preprocess)},
-      {"learning rate", fmt::format("{} {} {} {} {}", static_cast<int>(options_.learning_rate_kind),
-                                    options_.learning_rate, options_.final_learning_rate,
-                                    options_.warmup_epochs, options_.learning_rate_gamma)},
+      {"learning rate",
+       fmt::format("{} {} {} {} {} {}", static_cast<int>(options_.learning_rate_kind),
+                   options_.learning_rate, options_.final_learning_rate, options_.warmup_epochs,
+                   options_.learning_rate_gamma, fmt::join(options_.learning_rate_epochs, ","))},
       {"optimizer",
        fmt::format("{} {} {} {} {} {} {} {} {}", static_cast<int>(optimizer.kind),
                    optimizer.momentum, optimizer.nesterov, optimizer.weight_decay, optimizer.beta1,
@@ -53,13 +57,20 @@ std::map<std::string, std::string> Trainer::Terms() const {
        fmt::format("{} {} {} {} {} {} {}", loss.kind ? static_cast<int>(*loss.kind) : -1,
                    loss.label_smoothing, teacher_ ? loss.teacher_weight : 0.0, loss.temperature,
                    fmt::join(loss.inner, ","), loss.inner_weight, options_.output)},
-      {"normalizations", fmt::format("{}", report_.normalizations)}};
+      {"normalizations", fmt::format("{}", report_.normalizations)},
+      {"masks", keeper_ ? "the zeros of the model" : "none"}};
+  for (const auto& [held, parameter] : held_) {
+    terms["masked layers"] += keeper_->weights()[held].layer.name + ' ';
+  }
   if (schedule_) {
     const ScheduleOptions& schedule = schedule_->options();
-    terms["masks"] = fmt::format("{} {} {} {} {} {} {} {}", keeper_->settings().pattern->Name(),
-                                 static_cast<int>(schedule.kind), static_cast<int>(schedule.mode),
-                                 schedule.initial, schedule.target, schedule.stable_steps,
-                                 schedule.pruning_steps, schedule.updates);
+    const PruneOptions& prune = keeper_->settings().prune;
+    terms["masks"] = fmt::format(
+        "{} {} {} {} {} {} {} {} {} {} {} {}", keeper_->settings().pattern->Name(),
+        keeper_->settings().criterion->Name(), static_cast<int>(prune.scope),
+        static_cast<int>(prune.alignment), keeper_->settings().keep_dense,
+        static_cast<int>(schedule.kind), static_cast<int>(schedule.mode), schedule.initial,
+        schedule.target, schedule.stable_steps, schedule.pruning_steps, schedule.updates);
   }
   return terms;
 }
@@ -71,6 +82,7 @@ void Trainer::SaveIfDue(bool now) {
 }
 
 void Trainer::Save() {
+  CheckWeights();
   Checkpoint checkpoint;
   for (const TrainTensor& tensor : net_.parameters()) {
     checkpoint.tensors.emplace(fmt::format("parameter/{}", tensor.name), tensor.tensor);
@@ -112,6 +124,10 @@ void Trainer::Resume() {
                 fmt::format("{} is a checkpoint of another training: '{}' is '{}' there and '{}' "
                             "here; repeat the options, or begin anew without --resume",
                             path.string(), name, there, text));
+  }
+  if (checkpoint.notes.contains("term/masked layers") && held_.empty()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("{} is a checkpoint with masks; repeat its options", path.string()));
   }
   const auto parameters = TensorsUnder(checkpoint, "parameter/");
   for (const TrainTensor& tensor : net_.parameters()) {

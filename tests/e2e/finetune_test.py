@@ -84,7 +84,7 @@ class Finetune(e2e.Case):
             self.assertEqual((values == 0).sum(), round(0.75 * values.size), name)
         command = ("prune", self.path("net.onnx"), "-o", self.path("o.onnx"), *arguments)
         self.bad(2, *command, "--schedule", "gmp", says="needs --data and --preprocess")
-        self.bad(2, *command, *self.data, says="only with --schedule")
+        self.bad(2, *command, *self.data, says="needs --schedule")
 
     def start(self, output, *arguments):
         return subprocess.Popen(
@@ -124,9 +124,13 @@ class Finetune(e2e.Case):
 
         fails(2, "split", "--split", "nothing")
         fails(2, "--resume needs --checkpoint", "--resume")
-        fails(2, "need a --pattern", "--sparsity", 0.5)
-        fails(2, "at step ", "--lr", 1e30, "--no-batch-norm")
-        fails(5, "log.csv", "--log", self.path("no/such/log.csv"))
+        fails(2, "--sparsity, --threshold, --ratios and --schedule need a --pattern", "--sparsity", 0.5)
+        fails(2, "the loss is NaN at step ", "--lr", 1e30, "--no-batch-norm", "--quiet")
+        fails(5, "log.csv", "--log", self.path("no/such/log.csv"), "--quiet")
+        self.path("state").write_bytes(b"something else")
+        fails(2, "--resume, or begin anew with --force", "--checkpoint", self.path("state"))
+        fails(3, "state", "--checkpoint", self.path("state"), "--resume", "--quiet")
+        fails(2, "take the place of another", "--checkpoint", self.path("net.onnx"))
         self.assertFalse(self.path("o.onnx").exists())
 
 

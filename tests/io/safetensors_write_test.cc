@@ -45,10 +45,12 @@ ErrorCode CodeOf(const std::function<void()>& call) {
 TEST_F(SafetensorsWrite, IsReadBackAsItWas) {
   const std::vector<float> b = {1, -2.5f, 3, 4, 5, 6};
   const std::vector<std::uint8_t> a = {1, 0, 1};
+  const std::vector<float> none;
+  const std::vector<float> one = {7};
   const SafetensorsTensor tensors[] = {Floats("b", {2, 3}, b),
                                        {"a", DType::kBool, {3}, std::as_bytes(std::span(a))},
-                                       Floats("empty", {0, 4}, {}),
-                                       Floats("scalar \"x\"\n", {}, {b[0]})};
+                                       Floats("empty", {0, 4}, none),
+                                       Floats("scalar \"x\"\n", {}, one)};
   WriteSafetensors(path(), Overwrite::kNo, tensors, {{"step", "12"}});
   const InputFile file(path());
   const SafetensorsHeader header = ReadSafetensorsHeader(file);

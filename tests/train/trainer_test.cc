@@ -202,6 +202,7 @@ TEST_F(Training, ResumesExactly) {
       const std::vector<std::byte> before = BytesOf(graph);
       EXPECT_TRUE(Train(&graph, nullptr, data_, options_).stopped);
       EXPECT_EQ(BytesOf(graph), before) << "a stopped training changes nothing";
+      stop = false;
       const TrainReport rest = Train(&graph, nullptr, data_, options_);
       EXPECT_EQ(BytesOf(graph), BytesOf(unbroken)) << "stopped at " << stop_at;
       EXPECT_EQ(rest.figures.loss, whole.figures.loss);
@@ -221,6 +222,55 @@ TEST_F(Training, RefusesTheCheckpointOfAnother) {
   options_.batch_size = 8;
   ExpectError([&] { Train(&graph, nullptr, data_, options_); }, ErrorCode::kInvalidArgument,
               "'batch size' is '16' there and '8' here");
+}
+
+TEST_F(Training, RefusesTheCheckpointOfAnotherNetwork) {
+  options_.checkpoint.path = folder_ / "state";
+  options_.checkpoint.resume = true;
+  Graph graph = SmallNet();
+  Train(&graph, nullptr, data_, options_);
+  Graph other = SmallNet(4);
+  ExpectError([&] { Train(&other, nullptr, data_, options_); }, ErrorCode::kInvalidArgument,
+              "'model' is");
+  PruneTo("2:4", std::nullopt);
+  Graph same = SmallNet();
+  ExpectError([&] { Train(&same, nullptr, data_, options_); }, ErrorCode::kInvalidArgument,
+              "'masked layers' is 'nothing' there");
+  options_.masks.reset();
+  Train(&same, nullptr, data_, options_);
+  EXPECT_EQ(BytesOf(same), BytesOf(graph)) << "a finished one is only written again";
+}
+
+// PyTorch's `weight * mask` leaves -0 where a negative weight was.
+TEST_F(Training, HoldsNegativeZeros) {
+  Graph graph = SmallNet();
+  for (Constant& constant : graph.constants) {
+    if (constant.name != "w2") continue;
+    float* const values = reinterpret_cast<float*>(constant.tensor.MutableBytes().data());
+    for (std::int64_t i = 0; i < constant.tensor.elements(); i += 2) values[i] = -0.0f;
+  }
+  options_.masks = MaskOptions();
+  options_.max_steps = 3;
+  Train(&graph, nullptr, data_, options_);
+  EXPECT_EQ(ZerosOf(graph, "w2"), 0.5);
+}
+
+TEST_F(Training, KeepsTheLastGoodCheckpoint) {
+  options_.checkpoint.path = folder_ / "state";
+  options_.checkpoint.minutes = 0;
+  options_.learning_rate_kind = LearningRateKind::kMultiStep;
+  options_.learning_rate_epochs = {1};  // after 10 steps
+  options_.learning_rate = 1e-3;
+  options_.learning_rate_gamma = 1e41;  // then all is finite but the new weights
+  options_.optimizer.weight_decay = 10;
+  Graph graph = SmallNet();
+  const std::vector<std::byte> before = BytesOf(graph);
+  ExpectError([&] { Train(&graph, nullptr, data_, options_); }, ErrorCode::kInvalidArgument,
+              "the last checkpoint, if there is one, is ");
+  EXPECT_EQ(BytesOf(graph), before);
+  options_.checkpoint.resume = true;
+  ExpectError([&] { Train(&graph, nullptr, data_, options_); }, ErrorCode::kInvalidArgument,
+              "is not finite after step");
 }
 
 TEST_F(Training, RefusesABrokenCheckpoint) {
@@ -285,6 +335,10 @@ TEST_F(Training, RefusesOptionsThatMakeNoSense) {
   options = options_;
   options.output = "z";
   refuses(options, "there is no output 'z'");
+  PruneTo("unstructured", std::nullopt);
+  refuses(options_, "needs a sparsity or a threshold");
+  PruneTo("2:4", 0.9);
+  refuses(options_, "has its ratio built in");
   PruneTo("unstructured", 0.5);
   options_.masks->stable_epochs = 9;
   refuses(options_, "the masks are ready after");
