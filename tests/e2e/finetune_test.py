@@ -89,12 +89,12 @@ class Finetune(e2e.Case):
     def start(self, output, *arguments):
         return subprocess.Popen(
             [e2e.PROGRAM, "finetune", self.path("net.onnx"), "-o",
-             self.path(output), *map(str, self.data), "--epochs", "6", "--checkpoint",
+             self.path(output), *map(str, self.data), "--epochs", "20", "--checkpoint",
              self.path("state"), "--resume", "--force", *arguments],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def test_resumes_after_signals_to_the_same_bytes(self):
-        self.train("net.onnx", "whole.onnx", "--epochs", 6)
+        self.train("net.onnx", "whole.onnx", "--epochs", 20)
         for number, minutes in ((signal.SIGTERM, "10"), (signal.SIGINT, "10"),
                                 (signal.SIGKILL, "0")):
             self.path("state").unlink(missing_ok=True)
@@ -102,7 +102,7 @@ class Finetune(e2e.Case):
             for attempt in range(40):
                 process = self.start("parts.onnx", "--checkpoint-minutes", minutes)
                 try:
-                    _, talk = process.communicate(timeout=2 + 0.4 * attempt)
+                    _, talk = process.communicate(timeout=1.5 + 0.3 * attempt)
                 except subprocess.TimeoutExpired:
                     process.send_signal(number)
                     _, talk = process.communicate()
@@ -110,8 +110,8 @@ class Finetune(e2e.Case):
                 if process.returncode == 0:
                     break
                 self.assertIn(process.returncode, (130, -signal.SIGKILL, -number), talk.decode())
-                self.assertFalse(self.path("parts.onnx").exists(), "half a result")
-            self.assertEqual(process.returncode, 0)
+                if self.path("parts.onnx").exists():  # killed while it ended: whole, as below
+                    break
             self.assertEqual(self.path("parts.onnx").read_bytes(),
                              self.path("whole.onnx").read_bytes())
             self.assertGreater(killed, 0, "never stopped: make the training longer")
