@@ -369,7 +369,8 @@ def list_groups(groups, before, after):
             if max(abs(a - b) for a, b in zip(kept, again)) > 1e-6:
                 missed.append(f"{layers[0]}...: kept {again}, the program says {kept}")
         names = ", ".join(layers[:2]) + (f" and {len(layers) - 2} more" if layers[2:] else "")
-        print(f"| {names or '-'} | {group['channels']} | {kept[0]:.5f} | {kept[1]:.5f} | "
+        shown = [f"{share_kept:.5f}" if share_kept is not None else "-" for share_kept in kept]
+        print(f"| {names or '-'} | {group['channels']} | {shown[0]} | {shown[1]} | "
               f"{group['reason'] or ''} |")
 
 
